@@ -202,6 +202,8 @@ type HandledReset struct {
 	UID string `json:"uid"`
 	// time is when it was carried out.
 	Time metav1.Time `json:"time"`
+	// outcome is what was done.
+	Outcome SlotOutcome `json:"outcome"`
 	// bindingID is the binding that was cleared; empty when there was none.
 	// +kubebuilder:validation:MaxLength=64
 	// +optional

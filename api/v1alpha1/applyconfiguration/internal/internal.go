@@ -218,6 +218,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: bindingID
       type:
         scalar: string
+    - name: outcome
+      type:
+        namedType: com.github.tegata-dev.tegata.api.v1alpha1.SlotOutcome
     - name: requestID
       type:
         scalar: string

@@ -6,6 +6,7 @@
 package v1alpha1
 
 import (
+	apiv1alpha1 "github.com/tegata-dev/tegata/api/v1alpha1"
 	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -20,6 +21,8 @@ type HandledResetApplyConfiguration struct {
 	UID *string `json:"uid,omitempty"`
 	// time is when it was carried out.
 	Time *v1.Time `json:"time,omitempty"`
+	// outcome is what was done.
+	Outcome *apiv1alpha1.SlotOutcome `json:"outcome,omitempty"`
 	// bindingID is the binding that was cleared; empty when there was none.
 	BindingID *string `json:"bindingID,omitempty"`
 }
@@ -51,6 +54,14 @@ func (b *HandledResetApplyConfiguration) WithUID(value string) *HandledResetAppl
 // If called multiple times, the Time field is set to the value of the last call.
 func (b *HandledResetApplyConfiguration) WithTime(value v1.Time) *HandledResetApplyConfiguration {
 	b.Time = &value
+	return b
+}
+
+// WithOutcome sets the Outcome field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Outcome field is set to the value of the last call.
+func (b *HandledResetApplyConfiguration) WithOutcome(value apiv1alpha1.SlotOutcome) *HandledResetApplyConfiguration {
+	b.Outcome = &value
 	return b
 }
 

@@ -1,0 +1,77 @@
+// Package fingerprint turns what a device says of itself into a keyed digest.
+//
+// It owns the normalisation, the digest's spelling and the reading of the Secret with the keys. A raw
+// fingerprint never leaves it: everything else in Tegata sees digests only.
+package fingerprint
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/tegata-dev/tegata/internal/decision"
+)
+
+// Kind tells how a device identified itself. Equal bytes of different kinds have different digests.
+type Kind string
+
+// Opaque is a string that the device reports; whoever learns it can copy it.
+const Opaque Kind = "Opaque"
+
+// Bounds of an opaque fingerprint, in bytes of UTF-8.
+const (
+	MinOpaqueBytes = 8
+	MaxOpaqueBytes = 1024
+)
+
+// ErrMalformed is what every refused fingerprint's error wraps. No error quotes the fingerprint.
+var ErrMalformed = errors.New("malformed fingerprint")
+
+// Fingerprint is a normalised fingerprint. Its value is unexported so that it cannot be printed.
+type Fingerprint struct {
+	kind  Kind
+	value string
+}
+
+// String hides the value from every formatter.
+func (Fingerprint) String() string { return "[fingerprint]" }
+
+// GoString hides the value from %#v.
+func (Fingerprint) GoString() string { return "[fingerprint]" }
+
+// ParseOpaque normalises the string that a device reports: NFC, no surrounding or embedded white space,
+// no control characters, between MinOpaqueBytes and MaxOpaqueBytes. Case is kept: it may be base64.
+func ParseOpaque(raw string) (Fingerprint, error) {
+	if len(raw) > MaxOpaqueBytes {
+		return Fingerprint{}, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, MaxOpaqueBytes)
+	}
+	if !utf8.ValidString(raw) {
+		return Fingerprint{}, fmt.Errorf("%w: not UTF-8", ErrMalformed)
+	}
+	for _, r := range raw {
+		if !unicode.IsPrint(r) || unicode.IsSpace(r) {
+			return Fingerprint{}, fmt.Errorf("%w: holds white space or control characters", ErrMalformed)
+		}
+	}
+	value := norm.NFC.String(raw)
+	if len(value) < MinOpaqueBytes || len(value) > MaxOpaqueBytes {
+		return Fingerprint{}, fmt.Errorf("%w: must have %d to %d bytes", ErrMalformed, MinOpaqueBytes, MaxOpaqueBytes)
+	}
+	return Fingerprint{kind: Opaque, value: value}, nil
+}
+
+// Kind tells how the device identified itself.
+func (f Fingerprint) Kind() Kind { return f.kind }
+
+// digest is HMAC-SHA256 over a versioned, unambiguous encoding of kind and value.
+func (f Fingerprint) digest(k key) decision.Digest {
+	mac := hmac.New(sha256.New, k.secret)
+	mac.Write([]byte("tegata fingerprint v1\x00" + string(f.kind) + "\x00" + f.value))
+	return decision.Digest(k.id + ":" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)))
+}
