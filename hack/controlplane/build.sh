@@ -7,6 +7,7 @@
 #
 # KUBEBUILDER_ASSETS, when set, is used instead. The cache is TEGATA_CACHE, by default ~/.cache/tegata.
 set -euo pipefail
+export CGO_ENABLED=0
 
 readonly names=(etcd kube-apiserver kube-controller-manager kubectl)
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -34,38 +35,55 @@ key() {
   { cat "$here/go.mod" "$here/go.sum" "$here/main.go"; printf '%s' "$ldflags"; } | sha256sum | cut -c1-16
 }
 
-# progress LOG LABEL: tells how far LOG has come, until it is killed or the build is.
+# watched DESCRIBE COMMAND...: runs the command with its stderr in $log, and tells how far it has come.
+watched() {
+  local describe=$1 ticker status=0
+  shift
+  : >"$log"
+  progress "$describe" 9>&- >&2 &
+  ticker=$!
+  "$@" 2>"$log" || status=$?
+  kill "$ticker" 2>/dev/null || true
+  wait "$ticker" 2>/dev/null || true
+  if [ -t 2 ]; then printf '\033[K' >&2; fi
+  return "$status"
+}
+
+# progress DESCRIBE: prints what DESCRIBE prints, on a terminal in one line, until this script ends.
 progress() {
   local every=15 end='\n' start=$SECONDS
-  [ -t 2 ] && { every=1 end='\r'; }
+  [ -t 2 ] && { every=1 end='\033[K\r'; }
   while sleep "$every" && kill -0 $$ 2>/dev/null; do
-    printf "control plane: %s, %d of at most %d packages compiled, %d s $end" \
-      "$(stage "$1")" "$(wc -l <"$1")" "$2" $((SECONDS - start)) >&2
+    printf "control plane: %s, %d s$end" "$("$1")" $((SECONDS - start))
   done
 }
 
-# stage LOG: the last package to be compiled is ours; what follows is the link.
-stage() {
-  if tail -n 1 "$1" | grep -q '^github.com/tegata-dev/'; then echo linking; else echo compiling; fi
+fetching() { echo "fetched $(grep -c '^go: downloading' "$log") modules"; }
+
+# compiling: Go names a package when it compiles it, and does not name what is cached. Ours is the last.
+compiling() {
+  local compiled
+  compiled=$(wc -l <"$log")
+  case $compiled,$(tail -n 1 "$log") in
+    0,*) echo "checking the $packages packages in Go's cache, then linking" ;;
+    *,github.com/tegata-dev/*) echo "linking" ;;
+    *) echo "compiled $compiled packages of at most $packages" ;;
+  esac
 }
 
+# build DIR: builds beside DIR and renames, so that a build that is killed leaves nothing half.
 build() {
-  local dir=$1 tmp=$1.tmp packages ticker status=0
+  local dir=$1 tmp=$1.tmp name
   rm -rf "$tmp" && mkdir -p "$tmp"
+  log=$tmp/log
   cd "$here"
   say "building Kubernetes $version and etcd; on two cores this takes about 8 minutes the first time"
-  say "fetching the modules"
-  packages=$(CGO_ENABLED=0 go list -deps . 2>"$tmp/log" | wc -l) || { cat "$tmp/log" >&2; die "go list failed"; }
-  : >"$tmp/log"
-  progress "$tmp/log" "$packages" & ticker=$!
-  CGO_ENABLED=0 go build -v -trimpath -ldflags "$ldflags" -o "$tmp/controlplane" . 2>"$tmp/log" || status=$?
-  kill "$ticker" 2>/dev/null || true
-  wait "$ticker" 2>/dev/null || true
-  [ -t 2 ] && printf '\n' >&2
-  [ "$status" = 0 ] || { tail -n 40 "$tmp/log" >&2; die "go build failed"; }
-  local name
+  watched fetching go list -deps . >"$tmp/packages" || { tail -n 40 "$log" >&2; die "go list failed"; }
+  packages=$(wc -l <"$tmp/packages")
+  watched compiling go build -v -trimpath -ldflags "$ldflags" -o "$tmp/controlplane" . ||
+    { tail -n 40 "$log" >&2; die "go build failed"; }
   for name in "${names[@]}"; do ln -s controlplane "$tmp/$name"; done
-  rm "$tmp/log"
+  rm "$log" "$tmp/packages"
   mv -T "$tmp" "$dir"
   say "built in $SECONDS s: $dir"
 }

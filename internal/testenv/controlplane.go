@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -149,8 +150,8 @@ func (cp *ControlPlane) Stop() error {
 	}
 	cp.stopped = true
 	var errs []error
-	for i := len(cp.processes) - 1; i >= 0; i-- {
-		errs = append(errs, cp.processes[i].Kill())
+	for _, p := range slices.Backward(cp.processes) {
+		errs = append(errs, p.Kill())
 	}
 	cp.spawner.close()
 	for _, p := range cp.ports {

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -281,10 +280,10 @@ func TestControllerManagerDeletesNamespaces(t *testing.T) {
 	}
 	testenv.Eventually(t, 30*time.Second, func() error {
 		err := c.Get(t.Context(), client.ObjectKeyFromObject(space), space)
-		if apierrors.IsNotFound(err) {
-			return nil
+		if err == nil {
+			return fmt.Errorf("the namespace is %s, want it gone", space.Status.Phase)
 		}
-		return fmt.Errorf("get the namespace: %v, want it gone", err)
+		return client.IgnoreNotFound(err)
 	})
 }
 

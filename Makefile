@@ -1,0 +1,84 @@
+# `make` tells what there is. It needs Go, git and make; `make test` also a C compiler, for -race.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# The packages that `make test` and `make fuzz` look at, and what is added to `go test`.
+PKG ?= ./...
+TESTFLAGS ?=
+FUZZTIME ?= 10s
+
+tools := $(CURDIR)/bin/tools
+controller-gen := $(tools)/controller-gen
+golangci-lint := $(tools)/golangci-lint
+boilerplate := headerFile=hack/boilerplate.go.txt
+
+# The directory of etcd, kube-apiserver, kube-controller-manager and kubectl, built when it is missing.
+assets = KUBEBUILDER_ASSETS="$$(hack/controlplane/build.sh)"; export KUBEBUILDER_ASSETS
+
+##@ General
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## Tell the whole story on a real control plane (KEEP=1 leaves it running)
+	@$(assets); go build -o bin/demo ./hack/demo; KEEP='$(KEEP)' exec bin/demo
+
+.PHONY: build
+build: ## Build bin/manager and bin/sidecar
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
+
+.PHONY: clean
+clean: ## Remove bin/ (the built control plane stays in its cache)
+	rm -rf bin
+
+##@ Change
+
+.PHONY: generate
+generate: $(controller-gen) ## Generate deep copies and apply configurations
+	$(controller-gen) object:$(boilerplate) paths=./api/...
+	$(controller-gen) applyconfiguration:$(boilerplate) paths=./api/...
+
+.PHONY: manifests
+manifests: $(controller-gen) ## Generate the CRDs and the manager's role
+	$(controller-gen) crd paths=./api/... output:crd:dir=config/crd/bases
+	if [ -d controllers ]; then \
+	  $(controller-gen) rbac:roleName=tegata-manager paths=./controllers/... output:rbac:dir=config/rbac; fi
+
+##@ Check
+
+.PHONY: test
+test: ## Run all tests on a real API server (PKG=./internal/authn/... for some)
+	@$(assets); PKG='$(PKG)' hack/test.sh $(TESTFLAGS)
+
+.PHONY: lint
+lint: $(golangci-lint) ## Run the linters
+	$(golangci-lint) run
+
+.PHONY: verify
+verify: $(controller-gen) ## Regenerate, and fail if that or anything else is not committed
+	@hack/verify.sh
+
+.PHONY: bench
+bench: ## Measure speed, and compare it with what is promised
+	@$(assets); go run ./hack/bench
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for FUZZTIME
+	@PKG='$(PKG)' FUZZTIME='$(FUZZTIME)' hack/fuzz.sh
+
+##@ Tools
+
+.PHONY: tools
+tools: $(controller-gen) $(golangci-lint) $(tools)/benchstat ## Build the tools, when hack/tools has changed
+
+$(controller-gen): package := sigs.k8s.io/controller-tools/cmd/controller-gen
+$(golangci-lint): package := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+$(tools)/benchstat: package := golang.org/x/perf/cmd/benchstat
+$(tools)/%: hack/tools/go.mod hack/tools/go.sum
+	cd hack/tools && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ $(package)
