@@ -40,7 +40,7 @@ type Attempt struct {
 // Decide runs every check in the order of the reasons and returns the first that fails; the caller
 // records that one and tells the person nothing of it.
 func Decide(in Input) Outcome {
-	slot := in.Attempt.slot()
+	slot := in.Attempt.Slot()
 	for _, check := range checks {
 		if reason := check(&in, slot); reason != ReasonNone {
 			return Outcome{Verdict: Deny, Reason: reason, Slot: slot}

@@ -130,7 +130,8 @@ var slotNames = [...]string{SlotPC: "pc", SlotMobile: "mobile", SlotCount: "", S
 // String is the slot's name in the API; empty for SlotNone.
 func (s Slot) String() string { return slotNames[s] }
 
-func (a *Attempt) slot() Slot {
+// Slot is the slot that the attempt is about, SlotNone when it binds no device.
+func (a *Attempt) Slot() Slot {
 	switch {
 	case a.Program != ProgramViewer:
 		return SlotNone

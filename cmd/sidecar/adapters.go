@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tegata-dev/tegata/api/v1alpha1"
+	"github.com/tegata-dev/tegata/internal/authn"
+	"github.com/tegata-dev/tegata/internal/binding"
+	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/directory"
+	"github.com/tegata-dev/tegata/internal/failures"
+	"github.com/tegata-dev/tegata/internal/liveness"
+)
+
+// defaultStaleness holds while the relay's policy is not known; nobody is admitted then anyway.
+const defaultStaleness = 5 * time.Minute
+
+func maxStaleness(d *directory.Directory) func() time.Duration {
+	return func() time.Duration {
+		if p := d.Policy(); p != nil && p.MaxStaleness > 0 {
+			return p.MaxStaleness
+		}
+		return defaultStaleness
+	}
+}
+
+// enroller stores what authn wants enrolled by package binding.
+type enroller struct{ binding.Enroller }
+
+func (e enroller) Enroll(ctx context.Context, r authn.Enrollment) (decision.Outcome, error) {
+	return e.Enroller.Enroll(ctx, binding.Request{
+		Name:   r.Account.Name,
+		UID:    r.Account.UID,
+		Slot:   directory.SlotNames[r.Slot],
+		Digest: r.Device.Digests[0],
+		Kind:   v1alpha1.FingerprintKind(r.Kind),
+		Source: r.Source,
+		Time:   r.Time,
+		Decide: r.Decide,
+	})
+}
+
+// statusRecorder writes what authn records by package failures.
+type statusRecorder struct {
+	recorder *failures.Recorder
+	sidecar  string
+}
+
+func (s statusRecorder) Record(e authn.Event) {
+	account := failures.Account{
+		Name: e.Account.Name, UID: e.Account.UID,
+		Failing:   e.Account.LastFailure.After(e.Account.LastLogin),
+		LastLogin: e.Account.LastLogin,
+	}
+	slot := v1alpha1.Slot(e.Result.Slot.String())
+	if e.Result.Allowed() {
+		id := ""
+		if slot != "" {
+			id = e.Account.BindingIDs[e.Result.Slot]
+		}
+		s.recorder.Login(account, slot, id, e.Time)
+		return
+	}
+	s.recorder.Failure(account, s.failure(e, slot), e.FailureHistoryLimit)
+}
+
+func (s statusRecorder) failure(e authn.Event, slot v1alpha1.Slot) v1alpha1.LoginFailure {
+	at := metav1.NewTime(e.Time)
+	f := v1alpha1.LoginFailure{
+		Reason:        v1alpha1.Reason(e.Result.Reason.String()),
+		FirstTime:     at,
+		LastTime:      at,
+		Count:         1,
+		Slot:          slot,
+		Program:       v1alpha1.Program(e.Attempt.Program.String()),
+		MACAddress:    e.Attempt.MAC.String(),
+		Sidecar:       s.sidecar,
+		CorrelationID: e.Attempt.ID,
+	}
+	if e.Attempt.Source.IsValid() {
+		f.SourceAddress = e.Attempt.Source.String()
+	}
+	if len(e.Device.Digests) > 0 {
+		f.Digest = v1alpha1.DeviceDigest(e.Device.Digests[0])
+	}
+	return f
+}
+
+func registerGauges(r prometheus.Registerer, d *directory.Directory, k *liveness.Keeper) {
+	r.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tegata_directory_users", Help: "RelayUsers of this server that the sidecar knows.",
+		}, func() float64 { return float64(d.Users()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tegata_sidecar_fresh", Help: "1 while the sidecar's Lease holds; at 0 it admits nobody.",
+		}, func() float64 {
+			if k.Fresh() {
+				return 1
+			}
+			return 0
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tegata_directory_silence_seconds", Help: "Time since the API server last confirmed what the sidecar knows of users.",
+		}, func() float64 {
+			_, at := d.Observed()
+			if at.IsZero() {
+				return 0
+			}
+			return time.Since(at).Seconds()
+		}),
+	)
+}

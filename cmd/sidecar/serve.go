@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+
+	"github.com/tegata-dev/tegata/internal/listener/login"
+	"github.com/tegata-dev/tegata/internal/liveness"
+)
+
+func serveLogins(ctx context.Context, o *options, h http.Handler, log logr.Logger) error {
+	l, err := net.Listen("tcp", o.loginAddress)
+	if err != nil {
+		return fmt.Errorf("listen for logins: %w", err)
+	}
+	config, err := tlsConfig(ctx, o, log)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	log.Info("Listening for logins", "address", l.Addr().String(), "tls", config != nil)
+	return login.Serve(ctx, l, login.ServerOptions{Handler: h, TLS: config, MaxConnections: o.maxConnections, Log: log})
+}
+
+// tlsConfig reads the certificate, and again whenever it changes; nil without one.
+func tlsConfig(ctx context.Context, o *options, log logr.Logger) (*tls.Config, error) {
+	if o.tlsCert == "" {
+		return nil, nil
+	}
+	watcher, err := certwatcher.New(o.tlsCert, o.tlsKey)
+	if err != nil {
+		return nil, fmt.Errorf("read TLS certificate: %w", err)
+	}
+	go func() {
+		if err := watcher.Start(ctx); err != nil && ctx.Err() == nil {
+			log.Error(err, "TLS certificate is not watched any more")
+		}
+	}()
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: watcher.GetCertificate}, nil
+}
+
+// serveProbes serves health, readiness and metrics. A sidecar is ready once it has read everything; it
+// stays ready when the API server goes away, because bound devices still log in.
+func serveProbes(ctx context.Context, o *options, registry *prometheus.Registry, ready <-chan struct{}, keeper *liveness.Keeper, log logr.Logger) error {
+	if o.probeAddress == "0" {
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		select {
+		case <-ready:
+		default:
+			http.Error(w, "users are not read yet", http.StatusServiceUnavailable)
+			return
+		}
+		if !keeper.Fresh() {
+			http.Error(w, "the Lease does not hold: nobody is admitted", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	server := &http.Server{
+		Addr: o.probeAddress, Handler: mux, ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	log.Info("Serving probes and metrics", "address", o.probeAddress)
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve probes: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+// Package authn answers one login: throttle, look up, verify, decide, enrol, record.
+//
+// It knows no protocol and no Kubernetes. Listeners hand it an Attempt and render its Result; what it
+// needs from outside it declares here as small interfaces. A denial is a Result, never an error: whatever
+// cannot be decided is denied.
+package authn
+
+import (
+	"context"
+	"crypto/rand"
+	"net/netip"
+	"time"
+
+	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/fingerprint"
+	"github.com/tegata-dev/tegata/internal/password"
+)
+
+// Attempt is one login as a listener received it.
+type Attempt struct {
+	// Listener is the listener's name, from a closed set: it labels metrics.
+	Listener string
+	// ID is the correlation id, from NewCorrelationID. The denied person is shown it.
+	ID string
+	// Arrival is when the request had arrived.
+	Arrival time.Time
+	// UserName is the login name as typed.
+	UserName string
+	// Password is as typed. Check does not keep it.
+	Password []byte
+	Program  decision.Program
+	Viewer   decision.Viewer
+	// Fingerprint identifies the device; nil when it did not identify itself.
+	Fingerprint *fingerprint.Fingerprint
+	MAC         decision.MAC
+	// Source is the person's address, not a proxy's; the zero value when it is not known.
+	Source netip.Addr
+	// Destination is the client that a viewer wants to reach. It is logged, not judged.
+	Destination string
+}
+
+// Result is the answer to an Attempt.
+type Result struct {
+	decision.Outcome
+	// Enrolled says that this login registered the device.
+	Enrolled bool
+	// PasswordSaving tells the viewer what it may store. Zero unless allowed.
+	PasswordSaving PasswordSaving
+	// ExpireTime is until when the relay may act on this login. Zero unless allowed.
+	ExpireTime time.Time
+}
+
+// Allowed says whether the person is let in.
+func (r Result) Allowed() bool { return r.Verdict != decision.Deny }
+
+// PasswordSaving says which passwords a viewer may store.
+type PasswordSaving struct{ Login, Windows bool }
+
+// Account is a user as the directory knows it. It is shared and must not be changed.
+type Account struct {
+	// Name and UID identify the RelayUser; UID never names another one.
+	Name, UID string
+	User      decision.User
+	// BindingIDs identify the bindings of the slots, empty where nothing is bound.
+	BindingIDs     [decision.SlotCount]string
+	PasswordSaving PasswordSaving
+	// LastFailure and LastLogin are what the stored status says, zero when it says nothing.
+	LastFailure, LastLogin time.Time
+}
+
+// Policy is a relay's policy. It is shared and must not be changed.
+type Policy struct {
+	ReservedOnly bool
+	Denial       Denial
+	// FailureHistoryLimit is how many distinct recent failures a user's status keeps.
+	FailureHistoryLimit int
+	PerUser, PerSource  Limit
+	SessionTTL          time.Duration
+	MaxStaleness        time.Duration
+	TrustedProxies      []netip.Prefix
+}
+
+// Denial shapes the uniform answer to refused logins.
+type Denial struct {
+	Code int
+	// Messages are texts by BCP 47 language tag; they replace the built-in ones.
+	Messages map[string]string
+	// ResponseTime is how long after its arrival a denial is sent.
+	ResponseTime time.Duration
+}
+
+// DefaultDenial is the shape of denials while the policy is not known.
+var DefaultDenial = Denial{Code: 293, ResponseTime: time.Second}
+
+// Limit allows a burst of failures that refills evenly over an interval.
+type Limit struct {
+	Failures int
+	Interval time.Duration
+}
+
+// Directory is the current state of the relay and its users, from memory.
+type Directory interface {
+	// Policy is nil while the relay is not known, and once it is gone.
+	Policy() *Policy
+	// Lookup finds the account that a login name belongs to, and its credential, which is the zero Hash
+	// when it has none.
+	Lookup(userName string) (*Account, password.Hash)
+	// Device digests a fingerprint; the zero Device while no key is known.
+	Device(fingerprint.Fingerprint) decision.Device
+}
+
+// Verifier checks passwords in constant work. The zero Hash costs as much and never matches. An error
+// says that the password was not checked.
+type Verifier interface {
+	Verify(ctx context.Context, h password.Hash, plain []byte, p password.Priority) (bool, error)
+}
+
+// Enrollment is a device about to be registered.
+type Enrollment struct {
+	Account *Account
+	Slot    decision.Slot
+	Device  decision.Device
+	Kind    fingerprint.Kind
+	Source  netip.Addr
+	Time    time.Time
+	// Decide judges the stored state of the user, which may be newer than the directory's.
+	Decide func(*decision.User) decision.Outcome
+}
+
+// Enroller stores enrolments.
+type Enroller interface {
+	// Enroll registers the device if Decide, on the stored state, still says so, and returns what Decide
+	// said of the state that was stored or found. An error says that nothing is known to be stored.
+	Enroll(ctx context.Context, e Enrollment) (decision.Outcome, error)
+}
+
+// Liveness says whether this sidecar's knowledge is fresh enough to admit anybody.
+type Liveness interface {
+	Fresh() bool
+}
+
+// Event is what happened to one attempt at a known account.
+type Event struct {
+	Account *Account
+	Attempt *Attempt
+	Device  decision.Device
+	Result  Result
+	Time    time.Time
+	// FailureHistoryLimit is the policy's.
+	FailureHistoryLimit int
+}
+
+// Recorder writes to the account's status what happened. It must not block.
+type Recorder interface {
+	Record(Event)
+}
+
+// NewCorrelationID makes an id that tells nothing by itself: 26 characters, 128 random bits.
+func NewCorrelationID() string { return rand.Text() }

@@ -1,0 +1,253 @@
+package authn
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/password"
+)
+
+// enrollTimeout bounds the writing of an enrolment, retries included.
+const enrollTimeout = 5 * time.Second
+
+// Service answers logins.
+type Service struct {
+	directory Directory
+	verifier  Verifier
+	enroller  Enroller
+	liveness  Liveness
+	recorder  Recorder
+	throttle  *throttle
+	metrics   *Metrics
+	now       func() time.Time
+	log       logr.Logger
+}
+
+// Dependencies are what a Service works with. All are required but Now.
+type Dependencies struct {
+	Directory Directory
+	Verifier  Verifier
+	Enroller  Enroller
+	Liveness  Liveness
+	Recorder  Recorder
+	Metrics   *Metrics
+	Log       logr.Logger
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+}
+
+// NewService makes a Service.
+func NewService(d Dependencies) *Service {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	return &Service{
+		directory: d.Directory, verifier: d.Verifier, enroller: d.Enroller, liveness: d.Liveness,
+		recorder: d.Recorder, metrics: d.Metrics, now: d.Now, log: d.Log,
+		throttle: newThrottle(d.Now),
+	}
+}
+
+// Denial is the current shape of denials.
+func (s *Service) Denial() Denial {
+	if p := s.directory.Policy(); p != nil {
+		return p.Denial
+	}
+	return DefaultDenial
+}
+
+// Policy is the relay's current policy, nil while it is not known.
+func (s *Service) Policy() *Policy { return s.directory.Policy() }
+
+// Check answers one login. It always returns within the deadline of ctx plus one password hash, or the
+// time that storing an enrolment may take.
+func (s *Service) Check(ctx context.Context, a *Attempt) Result {
+	l := s.begin(a)
+	l.result.Outcome = s.outcome(ctx, l)
+	s.finish(l)
+	return l.result
+}
+
+// login is one attempt under way.
+type login struct {
+	attempt *Attempt
+	policy  *Policy
+	account *Account // nil when the name is unknown
+	hash    password.Hash
+	device  decision.Device
+	result  Result
+}
+
+func (s *Service) begin(a *Attempt) *login {
+	l := &login{attempt: a, policy: s.directory.Policy()}
+	l.account, l.hash = s.directory.Lookup(a.UserName)
+	if a.Fingerprint != nil {
+		l.device = s.directory.Device(*a.Fingerprint)
+	}
+	return l
+}
+
+func (s *Service) outcome(ctx context.Context, l *login) decision.Outcome {
+	if l.policy == nil || !s.liveness.Fresh() {
+		return l.deny(decision.ServerUnavailable)
+	}
+	permit, ok := s.throttle.take(l)
+	if !ok {
+		return l.deny(decision.Throttled)
+	}
+	passwordOK, err := s.verify(ctx, l)
+	if err != nil {
+		permit.refund()
+		return l.deny(decision.ServerUnavailable)
+	}
+	if passwordOK {
+		// Only guesses count: a person with a new phone, who knows the password, may try again and again.
+		permit.refund()
+	}
+	outcome := s.decide(l, passwordOK)
+	if outcome.Verdict == decision.Enroll {
+		outcome = s.enroll(ctx, l)
+	}
+	// The hash and the enrolment took time, in which this sidecar may have been frozen or cut off.
+	if outcome.Verdict != decision.Deny && !s.liveness.Fresh() {
+		return l.deny(decision.ServerUnavailable)
+	}
+	return outcome
+}
+
+// verify waits for a hash slot for most of the time that a denial takes anyway, and no longer.
+func (s *Service) verify(ctx context.Context, l *login) (bool, error) {
+	ctx, cancel := context.WithDeadline(ctx, l.attempt.Arrival.Add(l.policy.Denial.ResponseTime*3/4))
+	defer cancel()
+	priority := password.Ordinary
+	if l.fromBoundDevice() {
+		priority = password.Preferred
+	}
+	return s.verifier.Verify(ctx, l.hash, l.attempt.Password, priority)
+}
+
+// decide looks the account up anew: the hash took time, and a reset that is Complete, a suspension or a
+// new password that this sidecar has seen meanwhile must count.
+func (s *Service) decide(l *login, passwordOK bool) decision.Outcome {
+	before, hash := l.account, l.hash
+	l.policy = s.directory.Policy()
+	if l.policy == nil {
+		return l.deny(decision.ServerUnavailable)
+	}
+	l.account, l.hash = s.directory.Lookup(l.attempt.UserName)
+	same := before != nil && l.account != nil && before.UID == l.account.UID && hash.Equal(l.hash)
+	return decision.Decide(s.input(l, passwordOK && same, l.user()))
+}
+
+func (s *Service) input(l *login, passwordOK bool, user *decision.User) decision.Input {
+	return decision.Input{
+		Now:          s.now(),
+		User:         user,
+		PasswordOK:   passwordOK,
+		ReservedOnly: l.policy.ReservedOnly,
+		Attempt: decision.Attempt{
+			Program: l.attempt.Program,
+			Viewer:  l.attempt.Viewer,
+			Source:  l.attempt.Source,
+			MAC:     l.attempt.MAC,
+			Device:  l.device,
+		},
+	}
+}
+
+func (s *Service) enroll(ctx context.Context, l *login) decision.Outcome {
+	ctx, cancel := context.WithTimeout(ctx, enrollTimeout)
+	defer cancel()
+	slot := l.attempt.slot()
+	outcome, err := s.enroller.Enroll(ctx, Enrollment{
+		Account: l.account,
+		Slot:    slot,
+		Device:  l.device,
+		Kind:    l.attempt.Fingerprint.Kind(),
+		Source:  l.attempt.Source,
+		Time:    s.now(),
+		Decide: func(u *decision.User) decision.Outcome {
+			return decision.Decide(s.input(l, true, u))
+		},
+	})
+	if err != nil {
+		s.log.Error(err, "Enrolment was not stored", "correlationID", l.attempt.ID, "user", l.account.Name, "slot", slot)
+		return l.deny(decision.ServerUnavailable)
+	}
+	l.result.Enrolled = outcome.Verdict == decision.Enroll
+	return outcome
+}
+
+func (s *Service) finish(l *login) {
+	now := s.now()
+	if l.result.Allowed() {
+		l.result.PasswordSaving = l.account.PasswordSaving
+		l.result.ExpireTime = l.expireTime(now)
+	} else {
+		l.result.Enrolled = false
+	}
+	s.metrics.observe(l.attempt.Listener, l.result, now.Sub(l.attempt.Arrival))
+	s.logAttempt(l)
+	if l.account == nil {
+		return // unknown names write nothing, anywhere
+	}
+	event := Event{Account: l.account, Attempt: l.attempt, Device: l.device, Result: l.result, Time: now}
+	if l.policy != nil {
+		event.FailureHistoryLimit = l.policy.FailureHistoryLimit
+	}
+	s.recorder.Record(event)
+}
+
+// logAttempt never logs a name that nobody has: people type passwords into the wrong field.
+func (s *Service) logAttempt(l *login) {
+	a, r := l.attempt, l.result
+	fields := []any{
+		"correlationID", a.ID, "listener", a.Listener, "verdict", r.Verdict.String(), "reason", r.Reason.String(),
+		"program", a.Program.String(), "slot", r.Slot.String(), "source", a.Source.String(),
+	}
+	if l.account != nil {
+		fields = append(fields, "user", l.account.Name)
+	}
+	if r.Allowed() {
+		fields = append(fields, "enrolled", r.Enrolled, "destination", a.Destination)
+	}
+	s.log.Info("Login", fields...)
+}
+
+// expireTime is the end of the session's time to live or of the account's validity, whichever is first.
+func (l *login) expireTime(now time.Time) time.Time {
+	end := now.Add(l.policy.SessionTTL)
+	if until := l.account.User.ValidUntil; !until.IsZero() && until.Before(end) {
+		return until
+	}
+	return end
+}
+
+func (l *login) deny(r decision.Reason) decision.Outcome {
+	return decision.Outcome{Verdict: decision.Deny, Reason: r, Slot: l.attempt.slot()}
+}
+
+func (l *login) user() *decision.User {
+	if l.account == nil {
+		return nil
+	}
+	return &l.account.User
+}
+
+// fromBoundDevice says whether the attempt bears the digest of the device that is bound to its slot.
+func (l *login) fromBoundDevice() bool {
+	slot := l.attempt.slot()
+	if l.account == nil || slot == decision.SlotNone {
+		return false
+	}
+	bound := &l.account.User.Slots[slot]
+	return bound.State == decision.Registered && l.device.Matches(bound.Digest)
+}
+
+func (a *Attempt) slot() decision.Slot {
+	judged := decision.Attempt{Program: a.Program, Viewer: a.Viewer}
+	return judged.Slot()
+}

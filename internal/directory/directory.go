@@ -1,0 +1,201 @@
+// Package directory is the sidecar's memory of one relay: its users by login name, their credentials, its
+// policy and its keys, kept current by watches.
+//
+// It keeps compact accounts, not whole objects. It only reads, and only what the sidecar's Role names:
+// the RelayUsers and the RelayServer, the Secrets with hashes and keys, one watch for each Secret.
+package directory
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/tegata-dev/tegata/api/v1alpha1"
+	"github.com/tegata-dev/tegata/internal/authn"
+	"github.com/tegata-dev/tegata/internal/credential"
+	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/fingerprint"
+	"github.com/tegata-dev/tegata/internal/loginname"
+	"github.com/tegata-dev/tegata/internal/password"
+)
+
+// Directory is the current state. Its readers never wait for the API server.
+type Directory struct {
+	server string
+
+	policy  atomic.Pointer[authn.Policy]
+	keyring atomic.Pointer[fingerprint.Keyring]
+
+	mu     sync.RWMutex
+	users  map[string]*entry                           // by UID
+	names  map[string][]*entry                         // by normalised login name, the one that is served first
+	hashes [credential.Shards]map[string]password.Hash // by UID
+
+	// observed is the newest resourceVersion of RelayUsers that users reflects, and when it was told so.
+	observed     string
+	observedTime time.Time
+
+	onObserved func(resourceVersion string, urgent bool)
+}
+
+// entry is one RelayUser, whether or not it is the one that is served under its name.
+type entry struct {
+	account   *authn.Account
+	loginName string
+	created   time.Time
+	// resets changes with every DeviceReset that is carried out on the user.
+	resets int64
+	list   uint64 // the list in which it was last seen
+}
+
+// New makes an empty directory of one server.
+func New(server string) *Directory {
+	return &Directory{
+		server: server,
+		users:  map[string]*entry{},
+		names:  map[string][]*entry{},
+	}
+}
+
+var _ authn.Directory = (*Directory)(nil)
+
+// Policy is the relay's policy, nil while it is not known and once the relay is gone.
+func (d *Directory) Policy() *authn.Policy { return d.policy.Load() }
+
+// Lookup finds the account that is served under a login name, and its credential.
+func (d *Directory) Lookup(userName string) (*authn.Account, password.Hash) {
+	name, err := loginname.Normalize(userName)
+	if err != nil {
+		return nil, password.Hash{}
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	candidates := d.names[name]
+	if len(candidates) == 0 {
+		return nil, password.Hash{}
+	}
+	account := candidates[0].account
+	return account, d.hashes[credential.Shard(types.UID(account.UID))][account.UID]
+}
+
+// Device digests a fingerprint; the zero Device while no key is known.
+func (d *Directory) Device(f fingerprint.Fingerprint) decision.Device {
+	ring := d.keyring.Load()
+	if ring == nil {
+		return decision.Device{}
+	}
+	return ring.Device(f)
+}
+
+// Observed is the newest resourceVersion of RelayUsers that lookups reflect, and when the API server last
+// confirmed it, by an event, a bookmark or a list.
+func (d *Directory) Observed() (resourceVersion string, at time.Time) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.observed, d.observedTime
+}
+
+// Users is how many users are known.
+func (d *Directory) Users() int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return len(d.users)
+}
+
+// put adds or replaces a user, and says whether a slot of it may have been reset since it was last seen. A
+// login name that is none is kept out of names: it is never served.
+func (d *Directory) put(u *v1alpha1.RelayUser, list uint64) (reset bool) {
+	name, err := loginname.Normalize(u.LoginName())
+	if err != nil {
+		name = ""
+	}
+	e := &entry{
+		account: accountOf(u), loginName: name, created: u.CreationTimestamp.Time,
+		resets: resetMark(u), list: list,
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old := d.users[e.account.UID]
+	d.drop(e.account.UID)
+	d.users[e.account.UID] = e
+	if name != "" {
+		d.names[name] = insertServedFirst(d.names[name], e)
+	}
+	return old != nil && (old.resets != e.resets || old.account.BindingIDs != e.account.BindingIDs)
+}
+
+func resetMark(u *v1alpha1.RelayUser) int64 {
+	var mark int64
+	for i := range u.Status.Slots {
+		s := &u.Status.Slots[i]
+		mark += int64(len(s.HandledResets)) << 40
+		mark += timeOf(s.LastResetTime).Unix()
+	}
+	return mark
+}
+
+func (d *Directory) remove(uid string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.drop(uid)
+}
+
+// drop needs d.mu.
+func (d *Directory) drop(uid string) {
+	e := d.users[uid]
+	if e == nil {
+		return
+	}
+	delete(d.users, uid)
+	left := slices.DeleteFunc(slices.Clone(d.names[e.loginName]), func(o *entry) bool { return o == e })
+	if len(left) == 0 {
+		delete(d.names, e.loginName)
+		return
+	}
+	d.names[e.loginName] = left
+}
+
+// dropUnlisted removes the users that a complete list did not hold.
+func (d *Directory) dropUnlisted(list uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for uid, e := range d.users {
+		if e.list != list {
+			d.drop(uid)
+		}
+	}
+}
+
+// insertServedFirst orders users of one login name: the oldest is served, of equally old ones that with
+// the lowest UID. The manager marks the others UserNameConflict by the same order.
+func insertServedFirst(entries []*entry, e *entry) []*entry {
+	entries = append(slices.Clone(entries), e)
+	slices.SortFunc(entries, func(a, b *entry) int {
+		return cmp.Or(a.created.Compare(b.created), strings.Compare(a.account.UID, b.account.UID))
+	})
+	return entries
+}
+
+// observe notes how far users reflects the API server. Urgent says that a slot was freed: a DeviceReset
+// may be waiting to hear of it.
+func (d *Directory) observe(resourceVersion string, urgent bool) {
+	d.mu.Lock()
+	d.observed = resourceVersion
+	d.observedTime = time.Now()
+	d.mu.Unlock()
+	if d.onObserved != nil {
+		d.onObserved(resourceVersion, urgent)
+	}
+}
+
+// putHashes replaces the credentials of one Secret.
+func (d *Directory) putHashes(shard int, byUID map[string]password.Hash) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hashes[shard] = byUID
+}
