@@ -1,0 +1,392 @@
+package acceptance
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tegata-dev/tegata/api/v1alpha1"
+	"github.com/tegata-dev/tegata/internal/testenv"
+)
+
+const (
+	serverName = "asp1"
+	// sample is the password of users in these tests. It is looked for in everything that is written.
+	samplePassword = "correct-horse-battery"
+	// cheapHash is a hash of the same, for tests with thousands of logins.
+	cheapHash = "$6$tegatasample$Qku9tSR5bNB.IQsAm6/DTPtkt2Mm8VkJF6WPryzg.zFmgSe.cmLtOeFLDF2OzatKt9/jkjvQ3vHHMzGgxBebB0"
+	patience  = 60 * time.Second
+)
+
+func TestMain(m *testing.M) {
+	code := testenv.Run(m)
+	if programs.dir != "" {
+		_ = os.RemoveAll(programs.dir)
+	}
+	os.Exit(code)
+}
+
+// programs are the real manager and sidecar, built once.
+var programs struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func program(t *testing.T, name string) string {
+	t.Helper()
+	programs.once.Do(func() {
+		if programs.dir, programs.err = os.MkdirTemp("", "tegata-acceptance-"); programs.err != nil {
+			return
+		}
+		build := exec.Command("go", "build", "-o", programs.dir+"/", "./cmd/manager", "./cmd/sidecar")
+		build.Dir = filepath.Join("..", "..")
+		if out, err := build.CombinedOutput(); err != nil {
+			programs.err = fmt.Errorf("build the programs: %w\n%s", err, out)
+		}
+	})
+	if programs.err != nil {
+		t.Fatal(programs.err)
+	}
+	return filepath.Join(programs.dir, name)
+}
+
+// world is a namespace with a relay, a manager and sidecars.
+type world struct {
+	t         *testing.T
+	env       *testenv.Env
+	namespace string
+	manager   *testenv.Process
+	sidecars  []*sidecar
+}
+
+var processes atomic.Int64
+
+// newWorld starts a manager for a namespace of its own and makes a relay in it.
+func newWorld(t *testing.T, env *testenv.Env, options ...func(*v1alpha1.RelayServer)) *world {
+	t.Helper()
+	w := &world{t: t, env: env, namespace: env.Namespace(t)}
+	w.startManager()
+	w.create(testenv.Server(w.namespace, serverName, options...))
+	w.eventually(func() error { return w.ready(&v1alpha1.RelayServer{}, serverName) })
+	return w
+}
+
+func (w *world) startManager() {
+	w.t.Helper()
+	probe := freeAddress(w.t)
+	config := w.env.ServiceAccountConfig(w.t, "tegata-system", "tegata-manager")
+	w.manager = w.start(testenv.Command{
+		Name: "manager",
+		Path: program(w.t, "manager"),
+		Args: []string{
+			"--kubeconfig=" + w.kubeconfig(config), "--namespace=" + w.namespace, "--leader-elect=false",
+			"--metrics-bind-address=0", "--health-probe-bind-address=" + probe,
+		},
+		Ready: get("http://" + probe + "/readyz"),
+	})
+}
+
+// start starts a process that ends with the test, and shows its log when the test fails.
+func (w *world) start(c testenv.Command) *testenv.Process {
+	w.t.Helper()
+	c.Name = fmt.Sprintf("%s-%d", c.Name, processes.Add(1))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	p, err := w.env.ControlPlane.StartProcess(ctx, c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		if w.t.Failed() {
+			w.t.Logf("log of %s: %s", c.Name, p.LogPath())
+		}
+		_ = p.Kill()
+	})
+	return p
+}
+
+// sidecar is a running sidecar.
+type sidecar struct {
+	*testenv.Process
+	name  string
+	url   string
+	probe string
+}
+
+// startSidecar starts a sidecar as the service account that the manager made for it.
+func (w *world) startSidecar(flags ...string) *sidecar {
+	w.t.Helper()
+	s := &sidecar{name: fmt.Sprintf("pod-%d", len(w.sidecars)), url: freeAddress(w.t), probe: freeAddress(w.t)}
+	config := w.env.ServiceAccountConfig(w.t, w.namespace, serverName+"-sidecar")
+	args := []string{
+		"--kubeconfig=" + w.kubeconfig(config), "--namespace=" + w.namespace, "--server=" + serverName,
+		"--identity=" + s.name, "--login-address=" + s.url, "--probe-address=" + s.probe,
+	}
+	s.Process = w.start(testenv.Command{
+		Name: "sidecar", Path: program(w.t, "sidecar"), Args: append(args, flags...),
+		Ready: get("http://" + s.probe + "/readyz"),
+	})
+	w.sidecars = append(w.sidecars, s)
+	return s
+}
+
+func (w *world) kubeconfig(config *rest.Config) string {
+	w.t.Helper()
+	path := filepath.Join(w.t.TempDir(), "kubeconfig")
+	if err := testenv.WriteKubeconfig(path, config); err != nil {
+		w.t.Fatal(err)
+	}
+	return path
+}
+
+// addUser makes a user with the sample password and waits until it can log in.
+func (w *world) addUser(name string, options ...func(*v1alpha1.RelayUser)) {
+	w.t.Helper()
+	w.create(testenv.PasswordSecret(w.namespace, name+"-password", samplePassword))
+	options = append([]func(*v1alpha1.RelayUser){testenv.WithPasswordSecret(name + "-password")}, options...)
+	w.create(testenv.User(w.namespace, name, serverName, options...))
+	w.eventually(func() error { return w.ready(&v1alpha1.RelayUser{}, name) })
+}
+
+// addUserWithHash makes a user whose hash is cheap, for tests with many logins.
+func (w *world) addUserWithHash(name string, options ...func(*v1alpha1.RelayUser)) {
+	w.t.Helper()
+	secret := testenv.PasswordSecret(w.namespace, name+"-password", "")
+	secret.StringData = map[string]string{"passwordHash": cheapHash}
+	w.create(secret)
+	options = append([]func(*v1alpha1.RelayUser){testenv.WithPasswordSecret(name + "-password")}, options...)
+	w.create(testenv.User(w.namespace, name, serverName, options...))
+}
+
+func (w *world) create(obj client.Object) {
+	w.t.Helper()
+	if err := w.env.Client.Create(context.Background(), obj); err != nil {
+		w.t.Fatalf("create %T %s: %v", obj, obj.GetName(), err)
+	}
+}
+
+func (w *world) user(name string) *v1alpha1.RelayUser {
+	w.t.Helper()
+	var u v1alpha1.RelayUser
+	if err := w.env.Client.Get(context.Background(), client.ObjectKey{Namespace: w.namespace, Name: name}, &u); err != nil {
+		w.t.Fatal(err)
+	}
+	return &u
+}
+
+func (w *world) eventually(check func() error) {
+	w.t.Helper()
+	testenv.Eventually(w.t, patience, check)
+}
+
+// kubectl runs kubectl in the world's namespace and returns what it prints.
+func (w *world) kubectl(stdin string, args ...string) string {
+	w.t.Helper()
+	out, errs, err := w.env.Kubectl(w.t, stdin, append([]string{"--namespace", w.namespace}, args...)...)
+	if err != nil {
+		w.t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, errs)
+	}
+	return out
+}
+
+// reset applies a DeviceReset and waits until it is Complete.
+func (w *world) reset(name, user string, slots ...v1alpha1.Slot) *v1alpha1.DeviceReset {
+	w.t.Helper()
+	w.create(deviceReset(w.namespace, name, user, slots...))
+	return w.awaitReset(name)
+}
+
+func (w *world) awaitReset(name string) *v1alpha1.DeviceReset {
+	w.t.Helper()
+	w.kubectl("", "wait", "devicereset/"+name, "--for=condition=Complete", "--timeout=60s")
+	var r v1alpha1.DeviceReset
+	if err := w.env.Client.Get(context.Background(), client.ObjectKey{Namespace: w.namespace, Name: name}, &r); err != nil {
+		w.t.Fatal(err)
+	}
+	return &r
+}
+
+// attempt is the body of a login.
+type attempt struct {
+	User        string `json:"user"`
+	Password    string `json:"password"`
+	Program     string `json:"program"`
+	Viewer      string `json:"viewer,omitempty"`
+	Fingerprint string `json:"fingerprint,omitempty"`
+	MACAddress  string `json:"macAddress,omitempty"`
+	Destination string `json:"destination,omitempty"`
+}
+
+// phone is a login with the right password from a phone.
+func phone(user, fingerprint string) attempt {
+	return attempt{User: user, Password: samplePassword, Program: "viewer", Viewer: "mobile", Fingerprint: fingerprint}
+}
+
+// pc is a login with the right password from a PC.
+func pc(user, fingerprint string) attempt {
+	a := phone(user, fingerprint)
+	a.Viewer = "pc"
+	return a
+}
+
+// answer is the reply to a login.
+type answer struct {
+	Status        int `json:"-"`
+	header        http.Header
+	body          []byte
+	Slot          string `json:"slot"`
+	Enrolled      bool   `json:"enrolled"`
+	Code          int    `json:"code"`
+	CorrelationID string `json:"correlationID"`
+}
+
+func (a answer) allowed() bool { return a.Status == http.StatusOK }
+
+// httpClient keeps as many connections as a test makes logins at a time.
+var httpClient = &http.Client{
+	Timeout:   patience,
+	Transport: &http.Transport{MaxIdleConnsPerHost: 2000, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext},
+}
+
+// tryLogin asks a sidecar.
+func (s *sidecar) tryLogin(a attempt, headers ...string) (answer, error) {
+	encoded, err := json.Marshal(a)
+	if err != nil {
+		return answer{}, err
+	}
+	request, err := http.NewRequest(http.MethodPost, "http://"+s.url+"/v1/login", bytes.NewReader(encoded))
+	if err != nil {
+		return answer{}, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	for i := 0; i+1 < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := httpClient.Do(request)
+	if err != nil {
+		return answer{}, err
+	}
+	defer response.Body.Close() //nolint:errcheck // read whole below
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return answer{}, err
+	}
+	got := answer{Status: response.StatusCode, header: response.Header, body: body}
+	return got, json.Unmarshal(body, &got)
+}
+
+// login asks a sidecar, which must answer.
+func (w *world) login(s *sidecar, a attempt, headers ...string) answer {
+	w.t.Helper()
+	got, err := s.tryLogin(a, headers...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return got
+}
+
+// mustLogin asks until the person is admitted: what an administrator changed takes a moment to arrive.
+func (w *world) mustLogin(s *sidecar, a attempt) answer {
+	w.t.Helper()
+	var got answer
+	w.eventually(func() error {
+		var err error
+		if got, err = s.tryLogin(a); err != nil {
+			return err
+		}
+		if !got.allowed() {
+			return fmt.Errorf("login of %s: %d %s", a.User, got.Status, got.body)
+		}
+		return nil
+	})
+	return got
+}
+
+// expectFailure waits until the user's last failure has the reason.
+func (w *world) expectFailure(user string, want v1alpha1.Reason) {
+	w.t.Helper()
+	w.eventually(func() error {
+		if got := w.user(user).Status.LastFailure.Reason; got != want {
+			return fmt.Errorf("last failure of %s is %q, want %q", user, got, want)
+		}
+		return nil
+	})
+}
+
+func (w *world) ready(obj client.Object, name string) error {
+	if err := w.env.Client.Get(context.Background(), client.ObjectKey{Namespace: w.namespace, Name: name}, obj); err != nil {
+		return err
+	}
+	conditions := conditionsOf(obj)
+	for _, c := range conditions {
+		if c.Type == v1alpha1.ConditionReady && c.Status == "True" && c.ObservedGeneration == obj.GetGeneration() {
+			return nil
+		}
+	}
+	return fmt.Errorf("%T %s is not ready: %+v", obj, name, conditions)
+}
+
+func conditionsOf(obj client.Object) []metav1.Condition {
+	switch o := obj.(type) {
+	case *v1alpha1.RelayServer:
+		return o.Status.Conditions
+	case *v1alpha1.RelayUser:
+		return o.Status.Conditions
+	case *v1alpha1.DeviceReset:
+		return o.Status.Conditions
+	}
+	return nil
+}
+
+func deviceReset(namespace, name, user string, slots ...v1alpha1.Slot) *v1alpha1.DeviceReset {
+	return &v1alpha1.DeviceReset{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       v1alpha1.DeviceResetSpec{UserRef: &v1alpha1.LocalReference{Name: user}, Slots: slots},
+	}
+}
+
+func get(url string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close() //nolint:errcheck // only the status matters
+		if response.StatusCode != http.StatusOK {
+			return errors.New(response.Status)
+		}
+		return nil
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // nothing was written
+	return l.Addr().String()
+}
