@@ -6,12 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,9 +17,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"go.uber.org/goleak"
 
 	"github.com/tegata-dev/tegata/internal/testenv"
 )
@@ -47,8 +44,7 @@ func binDir(t *testing.T) string {
 	return dir
 }
 
-func TestControlPlaneLeavesNothing(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+func TestControlPlaneWorksAndLeavesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "control-plane")
 	var steps bytes.Buffer
 	start := time.Now()
@@ -56,6 +52,7 @@ func TestControlPlaneLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = cp.Stop() }) // if the test gives up before
 	t.Logf("started in %s:\n%s", time.Since(start).Round(time.Millisecond), steps.String())
 
 	pids := []int{cp.Etcd().PID(), cp.APIServer().PID(), cp.ControllerManager().PID()}
@@ -64,6 +61,7 @@ func TestControlPlaneLeavesNothing(t *testing.T) {
 			t.Errorf("process %d does not run", pid)
 		}
 	}
+	deletesNamespaces(t, cp.AdminConfig())
 	if err := errors.Join(cp.Stop(), cp.Stop()); err != nil {
 		t.Error(err)
 	}
@@ -104,19 +102,13 @@ func TestKilledParentLeavesNoOrphans(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = parent.Wait()
-	pids := strings.Fields(line)
-	if len(pids) != 2 {
-		t.Fatalf("pids %q, want two", pids)
+	var etcd, apiServer int
+	if _, err := fmt.Sscan(line, &etcd, &apiServer); err != nil {
+		t.Fatalf("read the pids from %q: %v", line, err)
 	}
 	testenv.Eventually(t, 10*time.Second, func() error {
-		for _, field := range pids {
-			pid, err := strconv.Atoi(field)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if alive(pid) {
-				return fmt.Errorf("process %d outlives its parent", pid)
-			}
+		if alive(etcd) || alive(apiServer) {
+			return fmt.Errorf("etcd (%d) or the API server (%d) outlives its parent", etcd, apiServer)
 		}
 		return nil
 	})
@@ -175,8 +167,22 @@ func TestStartFailsClearly(t *testing.T) {
 	}
 }
 
-func TestPausedAPIServerDoesNotAnswer(t *testing.T) {
+func TestControlPlaneCanBeBroken(t *testing.T) {
 	env := testenv.New(t)
+	for _, tc := range []struct {
+		name string
+		test func(*testing.T, *testenv.Env)
+	}{
+		{"a paused API server does not answer", pausedDoesNotAnswer},
+		{"a killed API server refuses connections", killedRefusesConnections},
+		{"a restart keeps data and ports", restartKeepsDataAndPorts},
+		{"another process can run beside", processBeside},
+	} {
+		t.Run(tc.name, func(t *testing.T) { tc.test(t, env) })
+	}
+}
+
+func pausedDoesNotAnswer(t *testing.T, env *testenv.Env) {
 	server := env.ControlPlane.APIServer()
 	if err := server.Pause(); err != nil {
 		t.Fatal(err)
@@ -194,8 +200,26 @@ func TestPausedAPIServerDoesNotAnswer(t *testing.T) {
 	}
 }
 
-func TestRestartKeepsDataAndPorts(t *testing.T) {
-	env := testenv.New(t)
+func killedRefusesConnections(t *testing.T, env *testenv.Env) {
+	server := env.ControlPlane.APIServer()
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Pause(); !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("pause after Kill: %v, want %v", err, os.ErrProcessDone)
+	}
+	if err := env.Client.List(t.Context(), &corev1.NamespaceList{}); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("list after Kill: %v, want the connection refused", err)
+	}
+	if err := server.Restart(startContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Client.List(t.Context(), &corev1.NamespaceList{}); err != nil {
+		t.Errorf("list after Restart: %v", err)
+	}
+}
+
+func restartKeepsDataAndPorts(t *testing.T, env *testenv.Env) {
 	kept := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kept"}}
 	if err := env.Client.Create(t.Context(), kept); err != nil {
 		t.Fatal(err)
@@ -211,9 +235,6 @@ func TestRestartKeepsDataAndPorts(t *testing.T) {
 		if alive(before) {
 			t.Errorf("%s runs after Kill", name)
 		}
-		if err := process.Pause(); !errors.Is(err, os.ErrProcessDone) {
-			t.Errorf("pause %s after Kill: %v, want %v", name, err, os.ErrProcessDone)
-		}
 		if err := process.Restart(startContext(t)); err != nil {
 			t.Fatal(err)
 		}
@@ -226,20 +247,7 @@ func TestRestartKeepsDataAndPorts(t *testing.T) {
 	}
 }
 
-func TestKilledAPIServerRefusesConnections(t *testing.T) {
-	env := testenv.New(t)
-	if err := env.ControlPlane.APIServer().Kill(); err != nil {
-		t.Fatal(err)
-	}
-	var refused *net.OpError
-	err := env.Client.List(t.Context(), &corev1.NamespaceList{})
-	if !errors.As(err, &refused) && !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("list after Kill: %v, want the connection refused", err)
-	}
-}
-
-func TestProcessBesideTheControlPlane(t *testing.T) {
-	env := testenv.New(t)
+func processBeside(t *testing.T, env *testenv.Env) {
 	sleeper, err := env.ControlPlane.StartProcess(startContext(t), testenv.Command{Name: "sleeper", Path: "/bin/sleep", Args: []string{"600"}})
 	if err != nil {
 		t.Fatal(err)
@@ -254,17 +262,11 @@ func TestProcessBesideTheControlPlane(t *testing.T) {
 	<-sleeper.Exited()
 }
 
-func TestControllerManagerDeletesNamespaces(t *testing.T) {
-	cp, err := testenv.StartControlPlane(startContext(t), testenv.Options{BinDir: binDir(t), ControllerManager: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	c, err := client.New(cp.AdminConfig(), client.Options{})
+// deletesNamespaces shows that the controller manager works: a namespace gets its service account, and
+// goes away when it is deleted.
+func deletesNamespaces(t *testing.T, config *rest.Config) {
+	t.Helper()
+	c, err := client.New(config, client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

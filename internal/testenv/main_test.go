@@ -4,6 +4,8 @@ import (
 	"os"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/tegata-dev/tegata/internal/testenv"
 )
 
@@ -11,5 +13,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(orphanParent) != "" {
 		os.Exit(parentOfOrphans())
 	}
-	os.Exit(testenv.Run(m))
+	goleak.VerifyTestMain(tests{m})
 }
+
+// tests has goleak look after the shared control plane is stopped, so that it finds what that left.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int { return testenv.Run(t.M) }
