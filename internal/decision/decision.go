@@ -42,7 +42,7 @@ type Attempt struct {
 func Decide(in Input) Outcome {
 	slot := in.Attempt.Slot()
 	for _, check := range checks {
-		if reason := check(&in, slot); reason != ReasonNone {
+		if reason := check(in, slot); reason != ReasonNone {
 			return Outcome{Verdict: Deny, Reason: reason, Slot: slot}
 		}
 	}
@@ -52,8 +52,9 @@ func Decide(in Input) Outcome {
 	return Outcome{Verdict: Enroll, Slot: slot}
 }
 
-// checks are in the order of the reasons. Those after the first may rely on in.User.
-var checks = [...]func(in *Input, slot Slot) Reason{
+// checks are in the order of the reasons. Those after the first may rely on in.User. They take Input by
+// value: a pointer handed to a function of a table escapes, which is an allocation for each decision.
+var checks = [...]func(in Input, slot Slot) Reason{
 	userKnown,
 	passwordRight,
 	notSuspended,
@@ -69,24 +70,24 @@ var checks = [...]func(in *Input, slot Slot) Reason{
 	deviceMayRegister,
 }
 
-func userKnown(in *Input, _ Slot) Reason { return unless(in.User != nil, UnknownUser) }
+func userKnown(in Input, _ Slot) Reason { return unless(in.User != nil, UnknownUser) }
 
-func passwordRight(in *Input, _ Slot) Reason { return unless(in.PasswordOK, PasswordMismatch) }
+func passwordRight(in Input, _ Slot) Reason { return unless(in.PasswordOK, PasswordMismatch) }
 
-func notSuspended(in *Input, _ Slot) Reason { return unless(!in.User.Suspended, UserSuspended) }
+func notSuspended(in Input, _ Slot) Reason { return unless(!in.User.Suspended, UserSuspended) }
 
-func withinValidity(in *Input, _ Slot) Reason {
+func withinValidity(in Input, _ Slot) Reason {
 	u := in.User
 	begun := u.ValidFrom.IsZero() || !in.Now.Before(u.ValidFrom)
 	ended := !u.ValidUntil.IsZero() && !in.Now.Before(u.ValidUntil)
 	return unless(begun && !ended, OutsideValidity)
 }
 
-func generalUser(in *Input, _ Slot) Reason {
+func generalUser(in Input, _ Slot) Reason {
 	return unless(!in.User.Administrator, AdministratorNotPermitted)
 }
 
-func programPermitted(in *Input, _ Slot) Reason {
+func programPermitted(in Input, _ Slot) Reason {
 	switch {
 	case in.Attempt.Program == ProgramClient:
 		return unless(in.User.ClientPermitted, ProgramNotPermitted)
@@ -96,19 +97,19 @@ func programPermitted(in *Input, _ Slot) Reason {
 	return unless(in.Attempt.Program == ProgramViewer, ProgramNotPermitted)
 }
 
-func sourcePermitted(in *Input, _ Slot) Reason {
+func sourcePermitted(in Input, _ Slot) Reason {
 	allowed := in.User.network(in.Attempt.Program).CIDRs
 	return unless(len(allowed) == 0 || containsAddr(allowed, in.Attempt.Source), SourceAddressDenied)
 }
 
-func macPermitted(in *Input, _ Slot) Reason {
+func macPermitted(in Input, _ Slot) Reason {
 	allowed := in.User.network(in.Attempt.Program).MACs
 	return unless(len(allowed) == 0 || containsMAC(allowed, in.Attempt.MAC), MACAddressDenied)
 }
 
 // deviceAuthenticated: a viewer either identifies its device, or is one that need not and is permitted.
 // The far end's client program has no slot and needs none.
-func deviceAuthenticated(in *Input, slot Slot) Reason {
+func deviceAuthenticated(in Input, slot Slot) Reason {
 	if in.Attempt.Program == ProgramClient {
 		return ReasonNone
 	}
@@ -120,7 +121,7 @@ func deviceAuthenticated(in *Input, slot Slot) Reason {
 
 // slotPermitted: a user with both programs but without combined use has one device in all. The slot that
 // was bound first keeps it, also when combined use was withdrawn while both were bound.
-func slotPermitted(in *Input, slot Slot) Reason {
+func slotPermitted(in Input, slot Slot) Reason {
 	if slot == SlotNone {
 		return ReasonNone
 	}
@@ -128,7 +129,7 @@ func slotPermitted(in *Input, slot Slot) Reason {
 }
 
 // deviceNotRevoked looks at every slot: a phone that a reset removed must not come back as a PC.
-func deviceNotRevoked(in *Input, slot Slot) Reason {
+func deviceNotRevoked(in Input, slot Slot) Reason {
 	if slot == SlotNone {
 		return ReasonNone
 	}
@@ -140,14 +141,14 @@ func deviceNotRevoked(in *Input, slot Slot) Reason {
 	return ReasonNone
 }
 
-func deviceMatches(in *Input, slot Slot) Reason {
+func deviceMatches(in Input, slot Slot) Reason {
 	if slot == SlotNone || in.User.Slots[slot].State != Registered {
 		return ReasonNone
 	}
 	return unless(in.Attempt.Device.Matches(in.User.Slots[slot].Digest), DeviceMismatch)
 }
 
-func deviceMayRegister(in *Input, slot Slot) Reason {
+func deviceMayRegister(in Input, slot Slot) Reason {
 	if slot == SlotNone {
 		return ReasonNone
 	}
@@ -156,9 +157,10 @@ func deviceMayRegister(in *Input, slot Slot) Reason {
 		return ReasonNone
 	case Reserved:
 		return unless(in.Attempt.Device.Matches(in.User.Slots[slot].Digest), DeviceNotRegistered)
-	default:
-		return unless(!in.ReservedOnly, DeviceNotRegistered)
+	case Unregistered:
+		return unless(!in.ReservedOnly && !in.User.reservedElsewhere(slot), DeviceNotRegistered)
 	}
+	return DeviceNotRegistered
 }
 
 func unless(ok bool, r Reason) Reason {

@@ -20,7 +20,7 @@ const (
 var verdictNames = [...]string{Deny: "deny", Allow: "allow", Enroll: "enroll"}
 
 // String is the verdict in lower case, for metrics and logs.
-func (v Verdict) String() string { return verdictNames[v] }
+func (v Verdict) String() string { return nameOf(verdictNames[:], int(v)) }
 
 // Reason is why an attempt is denied.
 type Reason uint8
@@ -60,7 +60,7 @@ var reasonNames = [reasonCount]string{
 }
 
 // String is the reason's name in the API (v1alpha1.Reason); empty for ReasonNone.
-func (r Reason) String() string { return reasonNames[r] }
+func (r Reason) String() string { return nameOf(reasonNames[:], int(r)) }
 
 // Reasons are all reasons in order.
 func Reasons() []Reason {
@@ -95,7 +95,7 @@ const (
 var programNames = [...]string{ProgramUnknown: "", ProgramViewer: "viewer", ProgramClient: "client"}
 
 // String is the program's name in the API.
-func (p Program) String() string { return programNames[p] }
+func (p Program) String() string { return nameOf(programNames[:], int(p)) }
 
 // Viewer is the kind of viewer that connects.
 type Viewer uint8
@@ -128,7 +128,15 @@ const (
 var slotNames = [...]string{SlotPC: "pc", SlotMobile: "mobile", SlotCount: "", SlotNone: ""}
 
 // String is the slot's name in the API; empty for SlotNone.
-func (s Slot) String() string { return slotNames[s] }
+func (s Slot) String() string { return nameOf(slotNames[:], int(s)) }
+
+// nameOf is empty for a value that has no name, rather than a panic in whoever logs it.
+func nameOf(names []string, value int) string {
+	if value >= len(names) {
+		return ""
+	}
+	return names[value]
+}
 
 // Slot is the slot that the attempt is about, SlotNone when it binds no device.
 func (a *Attempt) Slot() Slot {
@@ -240,10 +248,10 @@ func (u *User) network(p Program) *Network {
 // SlotPermitted says whether the spec lets the slot be used, given what is bound. Of two bound slots
 // without combined use, the one that was bound first is permitted; at the same instant, the PC's.
 func (u *User) SlotPermitted(s Slot) bool {
-	if s == SlotMobile && !u.MobilePermitted {
+	if s >= SlotCount || (s == SlotMobile && !u.MobilePermitted) {
 		return false
 	}
-	if u.CombinedPermitted || !u.MobilePermitted {
+	if !u.oneDeviceInAll() {
 		return true
 	}
 	other := &u.Slots[otherSlot(s)]
@@ -258,6 +266,15 @@ func (u *User) SlotPermitted(s Slot) bool {
 		return s == SlotPC
 	}
 	return own.RegisteredTime.Before(other.RegisteredTime)
+}
+
+// oneDeviceInAll says whether the user may use either slot, but not both.
+func (u *User) oneDeviceInAll() bool { return u.MobilePermitted && !u.CombinedPermitted }
+
+// reservedElsewhere says whether the one device that the user may have is already named, for the other
+// slot: a device that took this one would keep it out.
+func (u *User) reservedElsewhere(s Slot) bool {
+	return u.oneDeviceInAll() && u.Slots[otherSlot(s)].State == Reserved
 }
 
 func otherSlot(s Slot) Slot {
