@@ -70,6 +70,7 @@ func admissibleDevice(in decision.Input, own, other decision.SlotState, winsTie 
 	}
 	oneInAll := in.User.MobilePermitted && !in.User.CombinedPermitted
 	taken := oneInAll && other.State == decision.Registered
+	promised := oneInAll && other.State == decision.Reserved
 	switch own.State {
 	case decision.Registered:
 		older := own.RegisteredTime.Compare(other.RegisteredTime)
@@ -77,7 +78,7 @@ func admissibleDevice(in decision.Input, own, other decision.SlotState, winsTie 
 	case decision.Reserved:
 		return is(in.Attempt.Device, own.Digest) && !taken
 	case decision.Unregistered:
-		return !in.ReservedOnly && !taken && !(oneInAll && other.State == decision.Reserved)
+		return !in.ReservedOnly && !taken && !promised
 	}
 	return false
 }

@@ -2,6 +2,7 @@ package decision
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -172,24 +173,11 @@ func (d Device) isZero() bool { return len(d.Digests) == 0 }
 // Matches says whether the stored digest is this device's. A digest is not a secret (status shows it),
 // so the comparison need not take constant time.
 func (d Device) Matches(stored Digest) bool {
-	if stored == "" {
-		return false
-	}
-	for _, own := range d.Digests {
-		if own == stored {
-			return true
-		}
-	}
-	return false
+	return stored != "" && slices.Contains(d.Digests, stored)
 }
 
 func (d Device) matchesAny(stored []Digest) bool {
-	for _, s := range stored {
-		if d.Matches(s) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(stored, d.Matches)
 }
 
 // State is what a slot holds.
