@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"unicode"
 	"unicode/utf8"
 
@@ -33,17 +34,25 @@ const (
 // ErrMalformed is what every refused fingerprint's error wraps. No error quotes the fingerprint.
 var ErrMalformed = errors.New("malformed fingerprint")
 
-// Fingerprint is a normalised fingerprint. Its value is unexported so that it cannot be printed.
+// Fingerprint is a normalised fingerprint. However it is printed, logged or marshalled, it does not show
+// its value.
 type Fingerprint struct {
-	kind  Kind
-	value string
+	kind Kind
+	// A pointer, because fmt calls no method on the unexported fields of a struct that somebody prints,
+	// and would show a string; of a pointer to one it shows the address.
+	value *string
 }
 
-// String hides the value from every formatter.
-func (Fingerprint) String() string { return "[fingerprint]" }
+const redacted = "[fingerprint]"
 
-// GoString hides the value from %#v.
-func (Fingerprint) GoString() string { return "[fingerprint]" }
+// String hides the value.
+func (Fingerprint) String() string { return redacted }
+
+// Format hides the value whatever the verb: %d, say, does not call String.
+func (Fingerprint) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// MarshalText hides the value from encoders, JSON's among them.
+func (Fingerprint) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // ParseOpaque normalises the string that a device reports: NFC, no surrounding or embedded white space,
 // no control characters, between MinOpaqueBytes and MaxOpaqueBytes. Case is kept: it may be base64.
@@ -63,7 +72,7 @@ func ParseOpaque(raw string) (Fingerprint, error) {
 	if len(value) < MinOpaqueBytes || len(value) > MaxOpaqueBytes {
 		return Fingerprint{}, fmt.Errorf("%w: must have %d to %d bytes", ErrMalformed, MinOpaqueBytes, MaxOpaqueBytes)
 	}
-	return Fingerprint{kind: Opaque, value: value}, nil
+	return Fingerprint{kind: Opaque, value: &value}, nil
 }
 
 // Kind tells how the device identified itself.
@@ -71,7 +80,7 @@ func (f Fingerprint) Kind() Kind { return f.kind }
 
 // digest is HMAC-SHA256 over a versioned, unambiguous encoding of kind and value.
 func (f Fingerprint) digest(k key) decision.Digest {
-	mac := hmac.New(sha256.New, k.secret)
-	mac.Write([]byte("tegata fingerprint v1\x00" + string(f.kind) + "\x00" + f.value))
+	mac := hmac.New(sha256.New, []byte(*k.secret))
+	mac.Write([]byte("tegata fingerprint v1\x00" + string(f.kind) + "\x00" + *f.value))
 	return decision.Digest(k.id + ":" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)))
 }

@@ -29,8 +29,9 @@ var keyID = regexp.MustCompile(`^[a-z0-9]{1,16}$`)
 var ErrKeyring = errors.New("invalid key Secret")
 
 type key struct {
-	id     string
-	secret []byte
+	id string
+	// A pointer to a string, which no verb of fmt follows from inside a struct, as it would a slice.
+	secret *string
 }
 
 // Keyring holds a server's fingerprint keys. It is immutable.
@@ -80,7 +81,7 @@ func ParseKeyring(data map[string][]byte) (*Keyring, error) {
 		if !keyID.MatchString(id) || len(secret) != keyBytes {
 			return nil, fmt.Errorf("%w: %s must have an id of 1 to 16 of a-z0-9 and %d bytes", ErrKeyring, name, keyBytes)
 		}
-		ring.keys = append(ring.keys, key{id: id, secret: slices.Clone(secret)})
+		ring.keys = append(ring.keys, key{id: id, secret: new(string(secret))})
 	}
 	if len(ring.keys) > maxKeys {
 		return nil, fmt.Errorf("%w: more than %d fingerprint keys", ErrKeyring, maxKeys)
@@ -103,11 +104,20 @@ func ParseKeyring(data map[string][]byte) (*Keyring, error) {
 // CurrentID is the id of the key under which new digests are made.
 func (r *Keyring) CurrentID() string { return r.keys[0].id }
 
-// Device digests a fingerprint under each key, the current one first.
+// Device digests a fingerprint under each key, the current one first. The zero Fingerprint identifies no
+// device.
 func (r *Keyring) Device(f Fingerprint) decision.Device {
+	if f.value == nil {
+		return decision.Device{}
+	}
 	digests := make([]decision.Digest, len(r.keys))
 	for i, k := range r.keys {
 		digests[i] = f.digest(k)
 	}
 	return decision.Device{Digests: digests}
+}
+
+// Has says whether the ring holds a key.
+func (r *Keyring) Has(id string) bool {
+	return slices.ContainsFunc(r.keys, func(k key) bool { return k.id == id })
 }
