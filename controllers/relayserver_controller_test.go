@@ -1,0 +1,215 @@
+package controllers_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tegata-dev/tegata/api/v1alpha1"
+	"github.com/tegata-dev/tegata/controllers"
+	"github.com/tegata-dev/tegata/internal/credential"
+	"github.com/tegata-dev/tegata/internal/fingerprint"
+	"github.com/tegata-dev/tegata/internal/testenv"
+)
+
+func (w *world) serverReady(name string) {
+	w.Helper()
+	w.serverBecomes(name, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonServerReady, "")
+}
+
+func TestServerGetsItsKeysAndAccess(t *testing.T) {
+	w := managedWorld(t)
+	w.create(testenv.Server(w.namespace, "asp1"))
+	w.serverReady("asp1")
+
+	server, keys := w.server("asp1"), w.secret("asp1-keys")
+	ring, err := fingerprint.ParseKeyring(keys.Data)
+	w.must(err)
+	if server.Status.FingerprintKeyID != ring.CurrentID() {
+		t.Errorf("fingerprintKeyID is %q, want %q", server.Status.FingerprintKeyID, ring.CurrentID())
+	}
+	wantLabels := map[string]string{v1alpha1.LabelSecretType: "keys", v1alpha1.LabelRelayServer: "asp1"}
+	if diff := cmp.Diff(wantLabels, keys.Labels); diff != "" {
+		t.Errorf("labels of the key Secret (-want +got):\n%s", diff)
+	}
+	for _, object := range []client.Object{keys, &corev1.ServiceAccount{}, &rbacv1.Role{}, &rbacv1.RoleBinding{}} {
+		if object != keys {
+			get(w, "asp1-sidecar", object)
+		}
+		if !metav1.IsControlledBy(object, server) {
+			t.Errorf("%T %s does not belong to the server", object, object.GetName())
+		}
+	}
+	w.serverBecomes("asp1", v1alpha1.ConditionSidecarsLive, metav1.ConditionFalse, v1alpha1.ReasonNoLiveSidecar, "")
+}
+
+func TestSidecarRoleIsExactlyThis(t *testing.T) {
+	w := managedWorld(t)
+	w.create(testenv.Server(w.namespace, "asp1"))
+	w.serverReady("asp1")
+
+	read := []string{"get", "list", "watch"}
+	want := []rbacv1.PolicyRule{
+		{APIGroups: []string{"tegata.dev"}, Resources: []string{"relayusers"}, Verbs: read},
+		{APIGroups: []string{"tegata.dev"}, Resources: []string{"relayusers/status"}, Verbs: []string{"patch"}},
+		{APIGroups: []string{"tegata.dev"}, Resources: []string{"relayservers"}, ResourceNames: []string{"asp1"}, Verbs: read},
+		{
+			APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: read,
+			ResourceNames: append([]string{"asp1-keys"}, credential.SecretNames("asp1")...),
+		},
+		{
+			APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"},
+			Verbs: []string{"create", "get", "update", "patch", "delete"},
+		},
+	}
+	if diff := cmp.Diff(want, get(w, "asp1-sidecar", &rbacv1.Role{}).Rules); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+}
+
+func TestSidecarAccessIsRestored(t *testing.T) {
+	w := managedWorld(t)
+	w.create(testenv.Server(w.namespace, "asp1"))
+	w.serverReady("asp1")
+	want := get(w, "asp1-sidecar", &rbacv1.Role{}).Rules
+
+	role := get(w, "asp1-sidecar", &rbacv1.Role{})
+	role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}})
+	w.must(w.env.Client.Update(w.Context(), role))
+	w.delete(get(w, "asp1-sidecar", &rbacv1.RoleBinding{}))
+
+	w.eventually(func() error {
+		if diff := cmp.Diff(want, get(w, "asp1-sidecar", &rbacv1.Role{}).Rules); diff != "" {
+			return fmt.Errorf("rules (-want +got):\n%s", diff)
+		}
+		key := client.ObjectKey{Namespace: w.namespace, Name: "asp1-sidecar"}
+		return w.env.Client.Get(w.Context(), key, &rbacv1.RoleBinding{})
+	})
+}
+
+func TestForeignObjectsAreLeftAlone(t *testing.T) {
+	for name, object := range map[string]client.Object{
+		"a Secret": &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "asp1-keys"}, StringData: map[string]string{"mine": "1"}},
+		"a labelled Secret of another server": &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "asp1-keys", Labels: map[string]string{
+			v1alpha1.LabelSecretType: "keys", v1alpha1.LabelRelayServer: "asp2",
+		}}},
+		"a ServiceAccount": &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "asp1-sidecar"}},
+		"a Role":           &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "asp1-sidecar"}},
+		"a RoleBinding": &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: "asp1-sidecar"},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "other"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			object.SetNamespace(w.namespace)
+			w.create(object)
+			before := object.GetResourceVersion()
+			w.startManager(controllers.Options{})
+			w.create(testenv.Server(w.namespace, "asp1"))
+
+			w.serverBecomes("asp1", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNameTaken, object.GetName())
+			w.must(w.env.Client.Get(t.Context(), client.ObjectKeyFromObject(object), object))
+			if after := object.GetResourceVersion(); after != before {
+				t.Errorf("it was changed: resourceVersion %s, was %s", after, before)
+			}
+		})
+	}
+}
+
+func TestLostKeysAreNotMadeAnew(t *testing.T) {
+	w := managedWorld(t)
+	w.create(testenv.Server(w.namespace, "asp1"), testenv.User(w.namespace, "taro", "asp1"))
+	w.serverReady("asp1")
+	w.userReady("taro")
+	backup := w.secret("asp1-keys")
+
+	w.delete(w.secret("asp1-keys"))
+	w.serverBecomes("asp1", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonKeySecretMissing, "Restore the Secret from a backup")
+	w.userBecomes("taro", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonServerNotReady, "KeySecretMissing")
+	if w.secret("asp1-keys") != nil {
+		t.Fatal("the key Secret was made anew")
+	}
+
+	// A Secret with other keys is no backup.
+	other := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "asp1-keys", Labels: backup.Labels}, Data: fingerprint.NewSecretData()}
+	w.create(other)
+	w.serverBecomes("asp1", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonKeySecretInvalid, "does not hold the key")
+	w.delete(other)
+
+	// Restored without its owner, as from a backup of data and labels only.
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "asp1-keys", Labels: backup.Labels}, Data: backup.Data})
+	w.serverReady("asp1")
+	w.userReady("taro")
+	if !metav1.IsControlledBy(w.secret("asp1-keys"), w.server("asp1")) {
+		t.Error("the restored Secret does not belong to the server")
+	}
+}
+
+func TestKeysOutliveTheManager(t *testing.T) {
+	w := newWorld(t)
+	stop := w.startManager(controllers.Options{})
+	w.create(testenv.Server(w.namespace, "asp1"))
+	w.serverReady("asp1")
+	before := w.secret("asp1-keys")
+	stop()
+
+	w.startManager(controllers.Options{})
+	server := w.server("asp1")
+	server.Spec.Enrollment = v1alpha1.EnrollmentReservedOnly
+	w.must(w.env.Client.Update(t.Context(), server))
+	w.serverReady("asp1")
+	if diff := cmp.Diff(before.Data, w.secret("asp1-keys").Data); diff != "" {
+		t.Errorf("keys changed (-before +after):\n%s", diff)
+	}
+}
+
+func TestServerCountsUsersAndDevices(t *testing.T) {
+	w := managedWorld(t)
+	w.create(testenv.Server(w.namespace, "asp1"))
+	for i := range 5 {
+		w.create(testenv.User(w.namespace, fmt.Sprintf("user-%d", i), "asp1"))
+	}
+	w.create(testenv.User(w.namespace, "elsewhere", "asp2"))
+	w.bind("user-1", v1alpha1.SlotPC, "first")
+	w.bind("user-2", v1alpha1.SlotMobile, "second")
+	counts := func(users, bound int32) func() error {
+		return func() error {
+			s := w.server("asp1").Status
+			if s.Users != users || s.BoundDevices != bound {
+				return fmt.Errorf("%d users and %d devices, want %d and %d", s.Users, s.BoundDevices, users, bound)
+			}
+			return nil
+		}
+	}
+	w.eventually(counts(5, 2))
+	w.delete(w.user("user-1"))
+	w.eventually(counts(4, 1))
+}
+
+func TestDeletedUsersLeaveNoCredential(t *testing.T) {
+	w := managedWorld(t)
+	w.create(testenv.Server(w.namespace, "asp1"), testenv.User(w.namespace, "gone", "asp1"), testenv.User(w.namespace, "stays", "asp1"))
+	w.userReady("gone")
+	w.userReady("stays")
+	gone, stays := w.user("gone"), w.user("stays")
+	if w.entry(gone) == nil || w.entry(stays) == nil {
+		t.Fatal("no credential to begin with")
+	}
+	w.delete(gone)
+	w.eventually(func() error {
+		if w.entry(gone) != nil {
+			return errors.New("the credential of the deleted user is still there")
+		}
+		return nil
+	})
+	if w.entry(stays) == nil {
+		t.Error("the credential of the other user is gone too")
+	}
+}

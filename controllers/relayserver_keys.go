@@ -1,0 +1,105 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tegata-dev/tegata/api/v1alpha1"
+	"github.com/tegata-dev/tegata/internal/fingerprint"
+)
+
+func isKeySecret(obj client.Object) bool {
+	return obj.GetLabels()[v1alpha1.LabelSecretType] == v1alpha1.SecretTypeKeys
+}
+
+// ensureKeys finds or makes the Secret with the server's keys, and returns the id of the fingerprint key.
+func (r *serverReconciler) ensureKeys(ctx context.Context, server *v1alpha1.RelayServer) (string, *obstacle, error) {
+	secret := &corev1.Secret{}
+	name := types.NamespacedName{Namespace: server.Namespace, Name: fingerprint.SecretName(server.Name)}
+	err := r.Get(ctx, name, secret)
+	if apierrors.IsNotFound(err) {
+		// The cache is behind its own writes, and shows only Secrets with our label.
+		err = r.live.Get(ctx, name, secret)
+	}
+	if apierrors.IsNotFound(err) {
+		return r.makeKeys(ctx, server)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("get secret %s: %w", name, err)
+	}
+	return r.acceptKeys(ctx, server, secret)
+}
+
+// makeKeys makes the keys, once in the life of a server: with other keys, no bound device is recognised.
+func (r *serverReconciler) makeKeys(ctx context.Context, server *v1alpha1.RelayServer) (string, *obstacle, error) {
+	// Whether there were keys before must not be read from a cache that may be behind.
+	current := &v1alpha1.RelayServer{}
+	if err := r.live.Get(ctx, client.ObjectKeyFromObject(server), current); err != nil {
+		return "", nil, fmt.Errorf("get relayserver %s/%s: %w", server.Namespace, server.Name, err)
+	}
+	if current.UID != server.UID {
+		return "", nil, fmt.Errorf("relayserver %s/%s was replaced meanwhile", server.Namespace, server.Name)
+	}
+	if current.Status.FingerprintKeyID != "" {
+		return "", keysMissing(current), nil
+	}
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: server.Namespace, Name: fingerprint.SecretName(server.Name),
+			Labels:          secretLabels(server, v1alpha1.SecretTypeKeys),
+			OwnerReferences: []metav1.OwnerReference{serverReference(server)},
+		},
+		Data: fingerprint.NewSecretData(),
+	}
+	// Of several that try, one creates it and the others fail here and read it the next time.
+	if err := r.Create(ctx, secret); err != nil {
+		return "", nil, fmt.Errorf("create secret %s/%s: %w", secret.Namespace, secret.Name, err)
+	}
+	return r.acceptKeys(ctx, server, secret)
+}
+
+func keysMissing(server *v1alpha1.RelayServer) *obstacle {
+	return &obstacle{v1alpha1.ReasonKeySecretMissing, fmt.Sprintf(
+		"Secret %s with the key %s is gone, and devices bound under that key cannot be recognised without it; "+
+			"it is not made anew. Restore the Secret from a backup, or delete and re-create the RelayServer "+
+			"and reset every device", fingerprint.SecretName(server.Name), server.Status.FingerprintKeyID)}
+}
+
+// acceptKeys says whether a Secret is the server's and holds what it must.
+func (r *serverReconciler) acceptKeys(ctx context.Context, server *v1alpha1.RelayServer, secret *corev1.Secret) (string, *obstacle, error) {
+	owner := metav1.GetControllerOf(secret)
+	if !hasLabels(secret, secretLabels(server, v1alpha1.SecretTypeKeys)) || (owner != nil && owner.UID != server.UID) {
+		return "", nameTaken("Secret", secret.Name, server), nil
+	}
+	ring, err := fingerprint.ParseKeyring(secret.Data)
+	if err != nil {
+		return "", &obstacle{v1alpha1.ReasonKeySecretInvalid, fmt.Sprintf(
+			"Secret %s cannot be used: %v; restore it from a backup", secret.Name, err)}, nil
+	}
+	if known := server.Status.FingerprintKeyID; known != "" && !ring.Has(known) {
+		return "", &obstacle{v1alpha1.ReasonKeySecretInvalid, fmt.Sprintf(
+			"Secret %s does not hold the key %s, under which devices are bound; restore it from a backup",
+			secret.Name, known)}, nil
+	}
+	if owner == nil {
+		return ring.CurrentID(), nil, r.adopt(ctx, server, secret)
+	}
+	return ring.CurrentID(), nil, nil
+}
+
+// adopt takes a Secret that was restored without its owner, so that it goes when the server goes.
+func (r *serverReconciler) adopt(ctx context.Context, server *v1alpha1.RelayServer, secret *corev1.Secret) error {
+	before := secret.DeepCopy()
+	secret.OwnerReferences = append(secret.OwnerReferences, serverReference(server))
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Patch(ctx, secret, patch); err != nil {
+		return fmt.Errorf("adopt secret %s/%s: %w", secret.Namespace, secret.Name, err)
+	}
+	return nil
+}
