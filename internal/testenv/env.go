@@ -3,17 +3,12 @@ package testenv
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,7 +16,6 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 )
@@ -52,117 +46,6 @@ type Env struct {
 	binDir string
 }
 
-// errNotBuilt marks that the programs are absent, which skips tests in a developer's shell.
-var errNotBuilt = errors.New("no control plane")
-
-// shared is the Env of this test binary, started on the first use.
-var shared struct {
-	mu      sync.Mutex
-	running bool // Run has been called, so someone stops it
-	env     *Env
-	err     error
-}
-
-// Run runs the tests of a package and stops the shared control plane after them, and on Ctrl-C. Its logs
-// are kept when a test failed. It is to be called from TestMain, which passes its result to os.Exit.
-func Run(m *testing.M) int {
-	log.SetLogger(logr.Discard()) // what a test wants to log, it passes to what it starts
-	shared.mu.Lock()
-	shared.running = true
-	shared.mu.Unlock()
-
-	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		if _, ok := <-interrupted; ok {
-			stopShared(false)
-			os.Exit(130)
-		}
-	}()
-	code := m.Run()
-	signal.Stop(interrupted)
-	close(interrupted)
-	stopShared(code != 0)
-	return code
-}
-
-func stopShared(keepLogs bool) {
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	if shared.env == nil {
-		return
-	}
-	if err := shared.env.stop(keepLogs); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	shared.env, shared.err = nil, errors.New("the tests are over")
-}
-
-// Shared is the control plane of this test binary, which the first call starts. Tests keep apart by
-// namespaces, and must not pause or kill it.
-func Shared(t testing.TB) *Env {
-	t.Helper()
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	if !shared.running {
-		t.Fatal("testenv.Shared needs TestMain to call os.Exit(testenv.Run(m)), which stops it")
-	}
-	if shared.env == nil && shared.err == nil {
-		shared.env, shared.err = startEnv()
-	}
-	failOrSkip(t, shared.err)
-	shared.env.logPathsOnFailure(t)
-	return shared.env
-}
-
-// New is a control plane for this test alone, which it may pause, kill and restart. It ends with the test.
-func New(t testing.TB) *Env {
-	t.Helper()
-	env, err := startEnv()
-	failOrSkip(t, err)
-	t.Cleanup(func() {
-		if err := env.stop(t.Failed()); err != nil {
-			t.Error(err)
-		}
-	})
-	env.logPathsOnFailure(t)
-	return env
-}
-
-// failOrSkip skips where the programs are absent, but in CI nothing is ever skipped.
-func failOrSkip(t testing.TB, err error) {
-	t.Helper()
-	switch {
-	case err == nil:
-	case errors.Is(err, errNotBuilt) && os.Getenv("CI") != "true":
-		t.Skip(err)
-	default:
-		t.Fatal(err)
-	}
-}
-
-func startEnv() (*Env, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	binDir, err := BinDir()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNotBuilt, err)
-	}
-	dir, err := os.MkdirTemp("", "tegata-testenv-")
-	if err != nil {
-		return nil, err
-	}
-	env := &Env{dir: dir, binDir: binDir}
-	env.ControlPlane, err = StartControlPlane(ctx, Options{Dir: filepath.Join(dir, "control-plane"), LogDir: dir, BinDir: binDir})
-	if err != nil {
-		return nil, err // the logs that it names stay
-	}
-	if err := env.prepare(ctx); err != nil {
-		return nil, errors.Join(err, env.stop(true))
-	}
-	return env, nil
-}
-
 func (e *Env) prepare(ctx context.Context) error {
 	e.Scheme = runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(e.Scheme), v1alpha1.AddToScheme(e.Scheme)); err != nil {
@@ -180,6 +63,7 @@ func (e *Env) prepare(ctx context.Context) error {
 }
 
 func (e *Env) stop(keepLogs bool) error {
+	track(e, false)
 	err := e.ControlPlane.Stop()
 	if keepLogs {
 		return errors.Join(err, os.RemoveAll(e.kubectlCache()), os.Remove(e.kubeconfig()))
