@@ -17,8 +17,8 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a DeviceReset cannot be changed: create another one"
 // +kubebuilder:validation:XValidation:rule="has(self.userRef) != has(self.selector)",message="name exactly one of userRef (one user) and selector (many)"
-// +kubebuilder:validation:XValidation:rule="!has(self.nextDevice) || (has(self.userRef) && size(self.slots) == 1)",message="nextDevice needs userRef and exactly one slot: it names one person's next device"
-// +kubebuilder:validation:XValidation:rule="!has(self.maxUsers) || has(self.selector)",message="maxUsers goes with selector"
+// +kubebuilder:validation:XValidation:rule="!has(self.nextDevice) || (has(self.userRef) && size(self.slots) == 1)",message="needs userRef and exactly one slot: it names one person's next device",fieldPath=".nextDevice"
+// +kubebuilder:validation:XValidation:rule="!has(self.maxUsers) || has(self.selector)",message="limits a selector: leave it out with userRef",fieldPath=".maxUsers"
 type DeviceResetSpec struct {
 	// userRef names the RelayUser, in the same namespace, whose slots are freed.
 	// +optional
@@ -50,6 +50,7 @@ type DeviceResetSpec struct {
 	// to metadata.name.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[\\\\p{C}]')",message="must not contain control characters or invisible characters"
 	// +optional
 	RequestID string `json:"requestID,omitempty"`
 
@@ -86,6 +87,7 @@ type DeviceResetSpec struct {
 
 // LabelValue is the value of a label.
 // +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:XValidation:rule="self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')",message="must be a label's value: letters, digits, '-', '_' and '.'"
 type LabelValue string
 
 // UserSelector picks RelayUsers by their labels.
@@ -93,6 +95,7 @@ type UserSelector struct {
 	// matchLabels are labels that a user must have, all of them.
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 317 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="must have labels' names as keys, such as team or example.com/team"
 	MatchLabels map[string]LabelValue `json:"matchLabels"`
 }
 

@@ -18,7 +18,7 @@ type RelayServerSpec struct {
 	// host is the DNS name at which people reach the relay, such as asp1.example.com.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must be a DNS name in lower case, such as asp1.example.com"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$')",message="must be a DNS name in lower case, such as asp1.example.com"
 	Host string `json:"host"`
 
 	// enrollment says who may register a device in a free slot. FirstLogin: the first device that logs in
@@ -56,7 +56,7 @@ type RelayServerSpec struct {
 	// +kubebuilder:default="5m"
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5s') && duration(self) <= duration('1h')",message="must be a duration between 5s and 1h, such as 5m"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}ms|[0-9]{1,6}([.][0-9]{1,6})?[smh])+$') && duration(self) >= duration('5s') && duration(self) <= duration('1h')",message="must be a duration between 5s and 1h, such as 5m"
 	// +optional
 	MaxStaleness metav1.Duration `json:"maxStaleness,omitempty,omitzero"`
 
@@ -79,6 +79,7 @@ type Denial struct {
 
 	// messages replace the built-in texts (English and Japanese) by language.
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, a.language.lowerAscii() == b.language.lowerAscii()))",message="has one language twice: upper and lower case do not differ"
 	// +listType=map
 	// +listMapKey=language
 	// +optional
@@ -89,7 +90,7 @@ type Denial struct {
 	// +kubebuilder:default="1s"
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('100ms') && duration(self) <= duration('10s')",message="must be a duration between 100ms and 10s, such as 1s"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}ms|[0-9]{1,6}([.][0-9]{1,6})?[smh])+$') && duration(self) >= duration('100ms') && duration(self) <= duration('10s')",message="must be a duration between 100ms and 10s, such as 1s"
 	// +optional
 	ResponseTime metav1.Duration `json:"responseTime,omitempty,omitzero"`
 }
@@ -101,9 +102,10 @@ type DenialMessage struct {
 	// +kubebuilder:validation:MaxLength=35
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$')",message="must be a language tag such as en, ja or pt-BR"
 	Language string `json:"language"`
-	// text is shown to the refused person, above the code.
+	// text is shown to the refused person, above the code. It is one line.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[\\\\p{Cc}]')",message="must be one line, without control characters"
 	Text string `json:"text"`
 }
 
@@ -129,7 +131,7 @@ type ThrottleLimit struct {
 	// interval is the time in which the whole allowance comes back. Between 1s and 24h.
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be a duration between 1s and 24h, such as 1m"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}ms|[0-9]{1,6}([.][0-9]{1,6})?[smh])+$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be a duration between 1s and 24h, such as 1m"
 	Interval metav1.Duration `json:"interval"`
 }
 
@@ -140,7 +142,7 @@ type SessionPolicy struct {
 	// +kubebuilder:default="8h"
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('168h')",message="must be a duration between 1m and 168h, such as 8h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}ms|[0-9]{1,6}([.][0-9]{1,6})?[smh])+$') && duration(self) >= duration('1m') && duration(self) <= duration('168h')",message="must be a duration between 1m and 168h, such as 8h"
 	// +optional
 	TTL metav1.Duration `json:"ttl,omitempty,omitzero"`
 }
@@ -204,7 +206,7 @@ type RelayServerStatus struct {
 // +kubebuilder:printcolumn:name="Enrollment",type=string,JSONPath=`.spec.enrollment`,priority=1
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40 && !self.metadata.name.contains('.')",message="metadata.name must be at most 40 characters without dots: the names of the server's Secrets and Leases begin with it"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40 && !self.metadata.name.contains('.')",message="name must be at most 40 characters without dots: the names of the server's Secrets and Leases begin with it",fieldPath=".metadata"
 type RelayServer struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

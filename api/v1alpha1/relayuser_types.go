@@ -15,10 +15,10 @@ const (
 
 // RelayUserSpec is one person's account on one relay.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.validFrom) || !has(self.validUntil) || self.validFrom < self.validUntil",message="validUntil must be after validFrom"
+// +kubebuilder:validation:XValidation:rule="!has(self.validFrom) || !has(self.validUntil) || self.validFrom < self.validUntil",message="must be after validFrom",fieldPath=".validUntil"
 type RelayUserSpec struct {
 	// serverRef names the RelayServer, in the same namespace, that this user logs in to.
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="serverRef cannot be changed: devices are bound to a user of one server; create a new RelayUser instead"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="cannot be changed: devices are bound to a user of one server; create a new RelayUser instead"
 	ServerRef LocalReference `json:"serverRef"`
 
 	// userName is the name the person types to log in. It defaults to metadata.name and cannot be
@@ -26,7 +26,7 @@ type RelayUserSpec struct {
 	// unique on a server: of two users with one name, the older is served and the other is not Ready.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:XValidation:rule="!self.matches('[\\\\p{Z}\\\\p{C}]')",message="userName must not contain spaces or control characters"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[\\\\p{Z}\\\\p{C}]')",message="must not contain spaces, control characters or invisible characters"
 	// +optional
 	UserName string `json:"userName,omitempty"`
 
@@ -83,7 +83,7 @@ type Programs struct {
 
 // ViewerPrograms permits kinds of viewer beside the PC viewer.
 //
-// +kubebuilder:validation:XValidation:rule="!(has(self.combined) && self.combined) || (has(self.mobile) && self.mobile)",message="combined needs mobile: true; it permits a phone beside the PC"
+// +kubebuilder:validation:XValidation:rule="!(has(self.combined) && self.combined) || (has(self.mobile) && self.mobile)",message="needs mobile: true; it permits a phone beside the PC",fieldPath=".combined"
 type ViewerPrograms struct {
 	// unbound permits viewers without device authentication, such as one on a USB stick. Such a login is
 	// held by the password alone.
@@ -387,8 +387,8 @@ type RelayUserStatus struct {
 // +kubebuilder:printcolumn:name="Source",type=string,JSONPath=`.status.recentFailures[0].sourceAddress`,priority=1
 // +kubebuilder:printcolumn:name="Count",type=integer,JSONPath=`.status.failureCount`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="(has(self.spec.userName) ? self.spec.userName : self.metadata.name) == (has(oldSelf.spec.userName) ? oldSelf.spec.userName : oldSelf.metadata.name)",message="userName cannot be changed once the user exists: create a new RelayUser instead"
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 128",message="metadata.name must be at most 128 characters"
+// +kubebuilder:validation:XValidation:rule="(has(self.spec.userName) ? self.spec.userName : self.metadata.name) == (has(oldSelf.spec.userName) ? oldSelf.spec.userName : oldSelf.metadata.name)",message="cannot be changed once the user exists: create a new RelayUser instead",fieldPath=".spec.userName"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 128",message="name must be at most 128 characters",fieldPath=".metadata"
 type RelayUser struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

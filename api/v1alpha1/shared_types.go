@@ -37,9 +37,10 @@ const (
 
 // LocalReference names an object in the same namespace.
 type LocalReference struct {
-	// name of the object.
+	// name is the object's metadata.name.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="must be an object's metadata.name: lower case letters, digits, '-' and '.'"
 	Name string `json:"name"`
 }
 

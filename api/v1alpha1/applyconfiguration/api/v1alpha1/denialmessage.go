@@ -12,7 +12,7 @@ package v1alpha1
 type DenialMessageApplyConfiguration struct {
 	// language is a BCP 47 tag, such as en or ja.
 	Language *string `json:"language,omitempty"`
-	// text is shown to the refused person, above the code.
+	// text is shown to the refused person, above the code. It is one line.
 	Text *string `json:"text,omitempty"`
 }
 

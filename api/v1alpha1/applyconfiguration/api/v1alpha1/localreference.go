@@ -10,7 +10,7 @@ package v1alpha1
 //
 // LocalReference names an object in the same namespace.
 type LocalReferenceApplyConfiguration struct {
-	// name of the object.
+	// name is the object's metadata.name.
 	Name *string `json:"name,omitempty"`
 }
 
