@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/binding"
 )
@@ -68,9 +66,10 @@ func resetCommand(user *v1alpha1.RelayUser, slots []v1alpha1.Slot) string {
 
 // manifest has the fields of a DeviceReset in the order in which a person writes them.
 type manifest struct {
-	metav1.TypeMeta `json:",inline"`
-	Metadata        manifestMetadata         `json:"metadata"`
-	Spec            v1alpha1.DeviceResetSpec `json:"spec"`
+	APIVersion string                   `json:"apiVersion"`
+	Kind       string                   `json:"kind"`
+	Metadata   manifestMetadata         `json:"metadata"`
+	Spec       v1alpha1.DeviceResetSpec `json:"spec"`
 }
 
 type manifestMetadata struct {
@@ -84,7 +83,7 @@ func resetManifest(user *v1alpha1.RelayUser, slots []v1alpha1.Slot) manifest {
 		prefix += string(slots[0]) + "-"
 	}
 	return manifest{
-		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: kindDeviceReset},
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: kindDeviceReset,
 		Metadata: manifestMetadata{GenerateName: prefix, Namespace: user.Namespace},
 		Spec:     v1alpha1.DeviceResetSpec{UserRef: &v1alpha1.LocalReference{Name: user.Name}, Slots: slots},
 	}
