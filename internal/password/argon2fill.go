@@ -96,7 +96,7 @@ func longHash(out, in []byte) {
 	for len(out) > blake2b.Size {
 		sum := blake2b.Sum512(seed)
 		copy(out, sum[:blake2b.Size/2])
-		out, seed = out[blake2b.Size/2:], sum[:]
+		out, seed = out[blake2b.Size/2:], append(seed[:0], sum[:]...)
 	}
 	h, err := blake2b.New(len(out), nil)
 	if err != nil {

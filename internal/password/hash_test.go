@@ -99,7 +99,7 @@ func TestHashText(t *testing.T) {
 			}
 			for _, got := range []string{
 				tc.hash.String(), tc.hash.GoString(), tc.hash.LogValue().String(),
-				fmt.Sprintf("%#v", tc.hash), strings.Trim(string(text), `"`),
+				fmt.Sprintf("%#v", tc.hash), fmt.Sprintf("%d", tc.hash), fmt.Sprintf("%x", tc.hash), strings.Trim(string(text), `"`),
 			} {
 				if got != tc.want {
 					t.Errorf("got %q, want %q", got, tc.want)

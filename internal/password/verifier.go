@@ -11,7 +11,8 @@ import (
 // Options of a Verifier. The zero value has usable defaults.
 type Options struct {
 	// Slots is how many hashes are computed at once. Default: the usable cores less one, at least one,
-	// so that a flood of logins leaves a core for everything else.
+	// so that a flood of logins leaves a core for everything else. An imported argon2id hash with more
+	// than one lane computes on as many cores, at most four, in its one slot.
 	Slots int
 	// Queue is how many ordinary attempts may wait for a slot. Default: 16 for each slot, which is about
 	// half a second of hashes of the default parameters. Negative: none may.
