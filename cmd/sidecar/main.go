@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -35,9 +36,10 @@ func main() {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	log := newLogger(o)
-	if err := run(ctx, o, log); err != nil {
+	err = run(ctx, o, log)
+	stop()
+	if err != nil {
 		log.Error(err, "Sidecar failed")
 		os.Exit(1)
 	}
@@ -88,12 +90,12 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 	group.Go(func() error { return serveProbes(ctx, o, registry, ready, keeper, log) })
 	group.Go(func() error {
 		if err := keeper.Claim(ctx); err != nil {
-			return ignoreCanceled(ctx, err)
+			return unlessStopping(ctx, err)
 		}
 		wg.Go(func() { source.Run(background) })
 		if err := source.WaitForSync(ctx); err != nil {
 			keeper.GiveUp()
-			return ignoreCanceled(ctx, err)
+			return unlessStopping(ctx, err)
 		}
 		keeper.Begin()
 		wg.Go(func() { keeper.Run(background); keeper.GiveUp() })
@@ -104,9 +106,9 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 	return group.Wait()
 }
 
-// ignoreCanceled makes nothing of an error that is only the order to stop.
-func ignoreCanceled(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+// unlessStopping is the error, unless it is only the order to stop.
+func unlessStopping(ctx context.Context, err error) error {
+	if errors.Is(err, context.Cause(ctx)) {
 		return nil
 	}
 	return err

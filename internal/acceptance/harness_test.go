@@ -268,11 +268,15 @@ var httpClient = &http.Client{
 
 // tryLogin asks a sidecar.
 func (s *sidecar) tryLogin(a attempt, headers ...string) (answer, error) {
+	return s.tryLoginContext(context.Background(), a, headers...)
+}
+
+func (s *sidecar) tryLoginContext(ctx context.Context, a attempt, headers ...string) (answer, error) {
 	encoded, err := json.Marshal(a)
 	if err != nil {
 		return answer{}, err
 	}
-	request, err := http.NewRequest(http.MethodPost, "http://"+s.url+"/v1/login", bytes.NewReader(encoded))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.url+"/v1/login", bytes.NewReader(encoded))
 	if err != nil {
 		return answer{}, err
 	}
@@ -284,13 +288,14 @@ func (s *sidecar) tryLogin(a attempt, headers ...string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	defer response.Body.Close() //nolint:errcheck // read whole below
+	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		return answer{}, err
 	}
 	got := answer{Status: response.StatusCode, header: response.Header, body: body}
-	return got, json.Unmarshal(body, &got)
+	err = json.Unmarshal(body, &got)
+	return got, err
 }
 
 // login asks a sidecar, which must answer.
@@ -365,7 +370,7 @@ func deviceReset(namespace, name, user string, slots ...v1alpha1.Slot) *v1alpha1
 
 func get(url string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 		if err != nil {
 			return err
 		}
@@ -373,7 +378,7 @@ func get(url string) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		defer response.Body.Close() //nolint:errcheck // only the status matters
+		defer response.Body.Close()
 		if response.StatusCode != http.StatusOK {
 			return errors.New(response.Status)
 		}

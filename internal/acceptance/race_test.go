@@ -3,6 +3,7 @@ package acceptance
 import (
 	"context"
 	"fmt"
+	"net/http/httptrace"
 	"sync"
 	"testing"
 	"time"
@@ -155,11 +156,24 @@ func TestResetAgainstLogin(t *testing.T) {
 // keepLoggingIn logs in at every sidecar until stop is called, and then reports every login that began
 // after the time given to stop and was let in.
 func (w *world) keepLoggingIn(a attempt) (stop func(complete time.Time)) {
-	type admitted struct{ began time.Time }
 	var mu sync.Mutex
-	var all []admitted
+	var admitted, refused []time.Time // when each began
 	var wg sync.WaitGroup
 	done := make(chan struct{})
+	logIn := func(s *sidecar) {
+		began := time.Now()
+		got, err := s.tryLogin(a)
+		if err != nil {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if got.allowed() {
+			admitted = append(admitted, began)
+		} else {
+			refused = append(refused, began)
+		}
+	}
 	for _, s := range w.sidecars {
 		for range 3 {
 			wg.Go(func() {
@@ -168,30 +182,40 @@ func (w *world) keepLoggingIn(a attempt) (stop func(complete time.Time)) {
 					case <-done:
 						return
 					default:
-					}
-					began := time.Now()
-					if got, err := s.tryLogin(a); err == nil && got.allowed() {
-						mu.Lock()
-						all = append(all, admitted{began})
-						mu.Unlock()
+						logIn(s)
 					}
 				}
 			})
 		}
 	}
 	return func(complete time.Time) {
-		time.Sleep(300 * time.Millisecond) // logins that must all be refused
+		w.eventually(func() error {
+			mu.Lock()
+			defer mu.Unlock()
+			if n := countAfter(refused, complete); n < 10 {
+				return errNotYet("%d logins were refused since the reset", n)
+			}
+			return nil
+		})
 		close(done)
 		wg.Wait()
-		if len(all) == 0 {
+		if len(admitted) == 0 {
 			w.t.Error("the old device never got in: the test tests nothing")
 		}
-		for _, l := range all {
-			if l.began.After(complete) {
-				w.t.Errorf("a login that began %v after Complete was let in", l.began.Sub(complete))
-			}
+		if n := countAfter(admitted, complete); n > 0 {
+			w.t.Errorf("%d logins that began after Complete were let in", n)
 		}
 	}
+}
+
+func countAfter(times []time.Time, since time.Time) int {
+	n := 0
+	for _, t := range times {
+		if t.After(since) {
+			n++
+		}
+	}
+	return n
 }
 
 // TestCompleteWaitsForFrozenSidecar: a sidecar that is frozen holds the reset up until its Lease has run
@@ -225,16 +249,22 @@ func TestCompleteWaitsForFrozenSidecar(t *testing.T) {
 		t.Errorf("reset was Complete %v after a sidecar froze that may let people in for %v", held, staleness)
 	}
 
-	results := make(chan answer, 20)
-	for range cap(results) {
+	const waiting = 20
+	results, sent := make(chan answer, waiting), make(chan struct{}, waiting)
+	trace := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		WroteRequest: func(httptrace.WroteRequestInfo) { sent <- struct{}{} },
+	})
+	for range waiting {
 		go func() {
-			got, _ := frozen.tryLogin(phone("yuki", oldPhone)) // sent while it is frozen
+			got, _ := frozen.tryLoginContext(trace, phone("yuki", oldPhone))
 			results <- got
 		}()
 	}
-	time.Sleep(200 * time.Millisecond) // so that they wait in its socket
+	for range waiting {
+		<-sent // it waits in the socket of the frozen sidecar
+	}
 	must(t, frozen.Resume())
-	for range cap(results) {
+	for range waiting {
 		if got := <-results; got.allowed() {
 			t.Error("the woken sidecar let the removed phone in")
 		}

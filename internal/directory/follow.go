@@ -31,19 +31,19 @@ type runner interface{ run(context.Context) }
 func NewSource(c client.WithWatch, namespace string, d *Directory, log logr.Logger, onObserved func(resourceVersion string, urgent bool)) *Source {
 	d.onObserved = onObserved
 	s := &Source{}
-	s.users = newFollower(follower[*v1alpha1.RelayUser]{
+	s.users = newFollower(followed[*v1alpha1.RelayUser]{
 		client:  c,
 		newList: func() client.ObjectList { return &v1alpha1.RelayUserList{} },
-		items:   pointers(func(l client.ObjectList) []v1alpha1.RelayUser { return l.(*v1alpha1.RelayUserList).Items }),
+		items:   items(func(l *v1alpha1.RelayUserList) []v1alpha1.RelayUser { return l.Items }),
 		options: []client.ListOption{client.InNamespace(namespace), client.MatchingFields{"spec.serverRef.name": d.server}},
 		sink:    &userSink{directory: d},
 		log:     log.WithValues("resource", "relayusers"),
 	})
 	s.add(s.users, s.users.synced)
-	server := newFollower(follower[*v1alpha1.RelayServer]{
+	server := newFollower(followed[*v1alpha1.RelayServer]{
 		client:  c,
 		newList: func() client.ObjectList { return &v1alpha1.RelayServerList{} },
-		items:   pointers(func(l client.ObjectList) []v1alpha1.RelayServer { return l.(*v1alpha1.RelayServerList).Items }),
+		items:   items(func(l *v1alpha1.RelayServerList) []v1alpha1.RelayServer { return l.Items }),
 		options: named(namespace, d.server),
 		sink:    &singleSink[*v1alpha1.RelayServer]{set: func(o *v1alpha1.RelayServer) { d.policy.Store(policyOf(o)) }, unset: func() { d.policy.Store(nil) }},
 		log:     log.WithValues("resource", "relayservers"),
@@ -62,10 +62,10 @@ func (s *Source) add(r runner, synced <-chan struct{}) {
 }
 
 func (s *Source) addSecret(c client.WithWatch, namespace, name string, log logr.Logger, set func(map[string][]byte)) {
-	f := newFollower(follower[*corev1.Secret]{
+	f := newFollower(followed[*corev1.Secret]{
 		client:  c,
 		newList: func() client.ObjectList { return &corev1.SecretList{} },
-		items:   pointers(func(l client.ObjectList) []corev1.Secret { return l.(*corev1.SecretList).Items }),
+		items:   items(func(l *corev1.SecretList) []corev1.Secret { return l.Items }),
 		options: named(namespace, name),
 		sink: &singleSink[*corev1.Secret]{
 			set:   func(o *corev1.Secret) { set(o.Data) },
@@ -84,14 +84,19 @@ func named(namespace, name string) []client.ListOption {
 	}
 }
 
-func pointers[T any](items func(client.ObjectList) []T) func(client.ObjectList) []*T {
-	return func(l client.ObjectList) []*T {
-		list := items(l)
-		out := make([]*T, len(list))
-		for i := range list {
-			out[i] = &list[i]
+// items makes a function that takes the objects out of a list of the type L.
+func items[L client.ObjectList, T any](of func(L) []T) func(client.ObjectList) []*T {
+	return func(list client.ObjectList) []*T {
+		typed, ok := list.(L)
+		if !ok {
+			return nil // newList makes an L
 		}
-		return out
+		values := of(typed)
+		pointers := make([]*T, len(values))
+		for i := range values {
+			pointers[i] = &values[i]
+		}
+		return pointers
 	}
 }
 

@@ -42,12 +42,7 @@ type sink[T client.Object] interface {
 // list of objects, must list consistently (a list from the API server's watch cache may be older than
 // a reset that is already Complete), and must be able to list anew on demand.
 type follower[T client.Object] struct {
-	client  client.WithWatch
-	newList func() client.ObjectList
-	items   func(client.ObjectList) []T
-	options []client.ListOption
-	sink    sink[T]
-	log     logr.Logger
+	followed[T]
 
 	mu      sync.Mutex
 	waiters []chan struct{}
@@ -56,10 +51,18 @@ type follower[T client.Object] struct {
 	once    sync.Once
 }
 
-func newFollower[T client.Object](f follower[T]) *follower[T] {
-	f.wake = make(chan struct{}, 1)
-	f.synced = make(chan struct{})
-	return &f
+// followed is what to follow, and where it goes.
+type followed[T client.Object] struct {
+	client  client.WithWatch
+	newList func() client.ObjectList
+	items   func(client.ObjectList) []T
+	options []client.ListOption
+	sink    sink[T]
+	log     logr.Logger
+}
+
+func newFollower[T client.Object](what followed[T]) *follower[T] {
+	return &follower[T]{followed: what, wake: make(chan struct{}, 1), synced: make(chan struct{})}
 }
 
 // run follows until ctx ends.
