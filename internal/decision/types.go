@@ -173,7 +173,15 @@ func (d Device) isZero() bool { return len(d.Digests) == 0 }
 // Matches says whether the stored digest is this device's. A digest is not a secret (status shows it),
 // so the comparison need not take constant time.
 func (d Device) Matches(stored Digest) bool {
-	return stored != "" && slices.Contains(d.Digests, stored)
+	middle := len(stored) / 2
+	for _, own := range d.Digests {
+		// One byte of it tells nearly all digests apart. Without that, a user with as many revoked devices
+		// as there may be costs more than everything else that is decided.
+		if stored != "" && len(own) == len(stored) && own[middle] == stored[middle] && own == stored {
+			return true
+		}
+	}
+	return false
 }
 
 func (d Device) matchesAny(stored []Digest) bool {
