@@ -114,6 +114,23 @@ func TestWithinLimits(t *testing.T) {
 	}
 }
 
+// The API server lets no such selector in; one that got in all the same must not pick everybody.
+func TestSelectorThatIsNone(t *testing.T) {
+	for name, match := range map[string]map[string]v1alpha1.LabelValue{
+		"a key with a space":   {"a b": "c"},
+		"a value with a slash": {"a": "b/c"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reset := &v1alpha1.DeviceReset{Spec: v1alpha1.DeviceResetSpec{Selector: &v1alpha1.UserSelector{MatchLabels: match}}}
+			_, err := (&resetReconciler{}).pick(t.Context(), reset, unlimited)
+			var failed *failure
+			if !errors.As(err, &failed) || failed.reason != v1alpha1.ReasonInvalidSelector {
+				t.Errorf("%v, want %s", err, v1alpha1.ReasonInvalidSelector)
+			}
+		})
+	}
+}
+
 func TestByUser(t *testing.T) {
 	noted := func(users ...string) []v1alpha1.NotedBinding {
 		list := make([]v1alpha1.NotedBinding, len(users))

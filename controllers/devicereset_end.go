@@ -37,7 +37,7 @@ func (r *resetReconciler) complete(ctx context.Context, reset *v1alpha1.DeviceRe
 }
 
 // fail ends a reset that is given up. It has freed nothing.
-func (r *resetReconciler) fail(ctx context.Context, reset *v1alpha1.DeviceReset, failed *failure) error {
+func (r *resetReconciler) fail(ctx context.Context, reset *v1alpha1.DeviceReset, failed *failure) (time.Duration, error) {
 	now := r.now()
 	_, err := r.store(ctx, reset, func(status *v1alpha1.DeviceResetStatus) {
 		status.CompletionTime = &now
@@ -48,11 +48,11 @@ func (r *resetReconciler) fail(ctx context.Context, reset *v1alpha1.DeviceReset,
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionReconciling)
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	r.finish(reset, &reset.Status, failed.reason)
 	r.warn(reset, failed.reason, failed.message)
-	return nil
+	return r.expire(ctx, reset)
 }
 
 func (r *resetReconciler) finish(reset *v1alpha1.DeviceReset, status *v1alpha1.DeviceResetStatus, reason string) {

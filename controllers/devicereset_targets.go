@@ -70,7 +70,7 @@ func (r *resetReconciler) begin(ctx context.Context, reset *v1alpha1.DeviceReset
 	var failed *failure
 	switch {
 	case errors.As(err, &failed):
-		return 0, r.fail(ctx, reset, failed)
+		return r.fail(ctx, reset, failed)
 	case errors.Is(err, errNobody):
 		return r.await(ctx, reset)
 	case err != nil:
@@ -97,7 +97,7 @@ func (r *resetReconciler) await(ctx context.Context, reset *v1alpha1.DeviceReset
 	deadline := reset.CreationTimestamp.Add(time.Duration(seconds) * time.Second)
 	wait := deadline.Sub(r.clock.Now())
 	if wait <= 0 {
-		return 0, r.fail(ctx, reset, nobodyCame(reset))
+		return r.fail(ctx, reset, nobodyCame(reset))
 	}
 	message := fmt.Sprintf("waiting until %s for %s to appear", deadline.UTC().Format(time.RFC3339), who(reset))
 	made, err := r.store(ctx, reset, r.progress(reset, v1alpha1.ReasonWaitingForUser, message))
