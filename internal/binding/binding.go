@@ -102,6 +102,12 @@ func (r Release) Apply(status *v1alpha1.RelayUserStatus) (outcome v1alpha1.SlotO
 	outcome = r.outcome(s)
 	switch outcome {
 	case v1alpha1.SlotOutcomeChangedSince:
+	case v1alpha1.SlotOutcomeNotBound:
+		// When a binding was there to be seen, another reset has freed the slot since, and may have reserved
+		// it for a device: that is not this reset's to undo.
+		if r.BindingID == "" {
+			r.free(status, s)
+		}
 	case v1alpha1.SlotOutcomeCleared:
 		cleared = s.Binding.ID
 		r.revoke(s)
