@@ -91,10 +91,12 @@ func (e *Enroller) try(ctx context.Context, r Request, id string) (decision.Outc
 	if outcome.Verdict != decision.Enroll {
 		return outcome, nil
 	}
-	_, err := statuspatch.Apply(ctx, e.Client, &user, func(u *v1alpha1.RelayUser) {
+	if _, err := statuspatch.Apply(ctx, e.Client, &user, func(u *v1alpha1.RelayUser) {
 		Bind(&u.Status, r.Slot, r.binding(id))
-	})
-	return outcome, err
+	}); err != nil {
+		return decision.Outcome{}, err
+	}
+	return outcome, nil
 }
 
 func (r Request) binding(id string) v1alpha1.Binding {
