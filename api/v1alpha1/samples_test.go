@@ -1,0 +1,61 @@
+package v1alpha1_test
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/tegata-dev/tegata/api/v1alpha1"
+)
+
+const samples = "../../config/samples"
+
+// TestSamples applies each sample as a newcomer would, and again: nothing changes.
+func TestSamples(t *testing.T) {
+	k := newKubectl(t)
+	want := map[string]string{
+		"relayserver.yaml":        "relayserver.tegata.dev/asp1 ",
+		"relayuser.yaml":          "relayuser.tegata.dev/taro ",
+		"relayuser-password.yaml": "secret/taro-password ",
+		"devicereset.yaml":        "devicereset.tegata.dev/taro-new-phone ",
+	}
+	files, err := filepath.Glob(samples + "/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = slices.DeleteFunc(files, func(file string) bool { return filepath.Base(file) == "kustomization.yaml" })
+	if len(files) != len(want) {
+		t.Errorf("samples %q, want %d", files, len(want))
+	}
+	for _, file := range files {
+		again := "unchanged\n"
+		if filepath.Base(file) == "relayuser-password.yaml" {
+			again = "configured\n" // kubectl does not look into stringData
+		}
+		for _, done := range []string{"created\n", again} {
+			if got := k.run("", "apply", "-f", file); got != want[filepath.Base(file)]+done {
+				t.Errorf("apply %s: %q, want %q", file, got, want[filepath.Base(file)]+done)
+			}
+		}
+	}
+
+	// The user names the Secret, which permits it, and the reset names the user.
+	user := get(k, &v1alpha1.RelayUser{}, "taro")
+	secret := get(k, &corev1.Secret{}, user.Spec.Password.SecretRef.Name)
+	if got := secret.Labels[v1alpha1.LabelSecretType]; got != v1alpha1.SecretTypePassword || len(secret.Data["password"]) < 8 {
+		t.Errorf("the Secret of the password has the label %q and %d bytes", got, len(secret.Data["password"]))
+	}
+	get(k, &v1alpha1.RelayServer{}, user.Spec.ServerRef.Name)
+	get(k, &v1alpha1.RelayUser{}, get(k, &v1alpha1.DeviceReset{}, "taro-new-phone").Spec.UserRef.Name)
+}
+
+func TestSamplesKustomization(t *testing.T) {
+	k := newKubectl(t)
+	k.run("", "apply", "-k", samples)
+	want := "relayserver.tegata.dev/asp1\nrelayuser.tegata.dev/taro\n"
+	if got := k.run("", "get", "relay", "-o", "name"); got != want {
+		t.Errorf("kubectl apply -k made %q, want %q", got, want)
+	}
+}
