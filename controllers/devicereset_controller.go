@@ -43,13 +43,13 @@ type resetReconciler struct {
 	clock    clock.PassiveClock
 	sidecars *liveness.Reader
 	recorder events.EventRecorder
-	targets  targetLists
+	targets  *targetMemory
 }
 
 func newResetReconciler(mgr ctrl.Manager, o Options, sidecars *liveness.Reader) *resetReconciler {
 	return &resetReconciler{
 		Client: mgr.GetClient(), live: mgr.GetAPIReader(), clock: o.Clock, sidecars: sidecars,
-		recorder: mgr.GetEventRecorder(FieldOwner), targets: newTargetLists(),
+		recorder: mgr.GetEventRecorder(FieldOwner), targets: newTargetMemory(),
 	}
 }
 

@@ -27,9 +27,10 @@ func firstWindow(reset *v1alpha1.DeviceReset, users []string) []string {
 	return users[:min(len(users), v1alpha1.MaxNotedBindings/len(reset.Spec.Slots))]
 }
 
-// note reads, from the API server, what the slots of users hold now.
+// note reads, from the API server, what the slots of users hold now. What it read serves release too, as a
+// first guess: a write under its resourceVersion fails if anybody has written the user since.
 func (r *resetReconciler) note(ctx context.Context, reset *v1alpha1.DeviceReset, users []string) ([]v1alpha1.NotedBinding, error) {
-	slots := reset.Spec.Slots
+	slots, read := reset.Spec.Slots, make([]*v1alpha1.RelayUser, len(users))
 	noted := make([]v1alpha1.NotedBinding, len(users)*len(slots))
 	err := inParallel(ctx, len(users), func(ctx context.Context, i int) error {
 		user := &v1alpha1.RelayUser{}
@@ -43,8 +44,12 @@ func (r *resetReconciler) note(ctx context.Context, reset *v1alpha1.DeviceReset,
 				User: users[i], UID: string(user.UID), Slot: slot, BindingID: bindingID(user, slot),
 			}
 		}
+		read[i] = user
 		return nil
 	})
+	if err == nil {
+		r.targets.remember(reset, read)
+	}
 	return noted, err
 }
 
@@ -126,15 +131,13 @@ type userRelease struct {
 // releaseUser frees the noted slots of one user in one write. If a sidecar has written the user in between,
 // it looks again, and frees what is still as noted.
 func (r *resetReconciler) releaseUser(ctx context.Context, reset *v1alpha1.DeviceReset, noted []v1alpha1.NotedBinding) (userRelease, error) {
-	var err error
+	user, err := r.targets.recall(reset, noted[0]), error(nil)
 	for range releaseAttempts {
-		user := &v1alpha1.RelayUser{}
-		err = r.live.Get(ctx, client.ObjectKey{Namespace: reset.Namespace, Name: noted[0].User}, user)
-		if apierrors.IsNotFound(err) || (err == nil && string(user.UID) != noted[0].UID) {
-			return userGone(noted), nil
-		}
-		if err != nil {
-			return userRelease{}, fmt.Errorf("get user %s/%s: %w", reset.Namespace, noted[0].User, err)
+		if user == nil {
+			user, err = r.liveUser(ctx, reset.Namespace, noted[0])
+			if user == nil || err != nil {
+				return userGone(noted), err
+			}
 		}
 		var done userRelease
 		var made bool
@@ -153,8 +156,22 @@ func (r *resetReconciler) releaseUser(ctx context.Context, reset *v1alpha1.Devic
 		case !apierrors.IsConflict(err):
 			return userRelease{}, err
 		}
+		user = nil
 	}
 	return userRelease{}, fmt.Errorf("release slots of user %s/%s: %w", reset.Namespace, noted[0].User, err)
+}
+
+// liveUser is the user of a noted binding as the API server has it, nil when there is none any more.
+func (r *resetReconciler) liveUser(ctx context.Context, namespace string, noted v1alpha1.NotedBinding) (*v1alpha1.RelayUser, error) {
+	user := &v1alpha1.RelayUser{}
+	err := r.live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: noted.User}, user)
+	switch {
+	case apierrors.IsNotFound(err) || (err == nil && string(user.UID) != noted.UID):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("get user %s/%s: %w", namespace, noted.User, err)
+	}
+	return user, nil
 }
 
 func (r *resetReconciler) releaseSlots(reset *v1alpha1.DeviceReset, user *v1alpha1.RelayUser, noted []v1alpha1.NotedBinding) []v1alpha1.SlotResult {

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
@@ -27,42 +25,6 @@ func (f *failure) Error() string { return f.message }
 
 // errNobody says that there is no user to reset, as yet.
 var errNobody = errors.New("no user to reset")
-
-// targetLists keeps, for each reset that is under way, the names of the users that its selector picked. It
-// saves listing them for every window, and keeps a batch to the users whom the first look found. Nothing
-// depends on it: a manager that starts lists once more, from the cursor on.
-type targetLists struct {
-	mu    *sync.Mutex
-	lists map[types.NamespacedName]targetList
-}
-
-type targetList struct {
-	reset types.UID
-	users []string // sorted
-}
-
-func newTargetLists() targetLists {
-	return targetLists{mu: &sync.Mutex{}, lists: map[types.NamespacedName]targetList{}}
-}
-
-func (l targetLists) forget(reset types.NamespacedName) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.lists, reset)
-}
-
-func (l targetLists) get(reset *v1alpha1.DeviceReset) ([]string, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	list, known := l.lists[client.ObjectKeyFromObject(reset)]
-	return list.users, known && list.reset == reset.UID
-}
-
-func (l targetLists) put(reset *v1alpha1.DeviceReset, users []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lists[client.ObjectKeyFromObject(reset)] = targetList{reset: reset.UID, users: users}
-}
 
 // begin finds the users and notes the first window, or waits for users to appear, or gives up.
 func (r *resetReconciler) begin(ctx context.Context, reset *v1alpha1.DeviceReset) (time.Duration, error) {
@@ -142,7 +104,7 @@ func (r *resetReconciler) resolve(ctx context.Context, reset *v1alpha1.DeviceRes
 	if len(users) == 0 {
 		return nil, errNobody
 	}
-	r.targets.put(reset, users)
+	r.targets.pick(reset, users)
 	return users, nil
 }
 
@@ -217,13 +179,13 @@ func (r *resetReconciler) after(ctx context.Context, reset *v1alpha1.DeviceReset
 	if reset.Spec.UserRef != nil {
 		return nil, nil
 	}
-	users, known := r.targets.get(reset)
-	if !known {
+	users := r.targets.picked(reset)
+	if users == nil {
 		var err error
 		if users, err = r.pick(ctx, reset, unlimited); err != nil {
 			return nil, err
 		}
-		r.targets.put(reset, users)
+		r.targets.pick(reset, users)
 	}
 	from, found := slices.BinarySearch(users, name)
 	if found {

@@ -87,6 +87,9 @@ func (r *userReconciler) gather(ctx context.Context, user *v1alpha1.RelayUser) (
 	if facts.winner, err = r.winner(ctx, user); err != nil {
 		return facts, err
 	}
+	if credentialProblem(facts) != nil {
+		return facts, nil // and no temporary password is made for a user who is not served
+	}
 	facts.password, err = r.readPassword(ctx, user)
 	return facts, err
 }

@@ -20,7 +20,8 @@ type userFacts struct {
 	server *v1alpha1.RelayServer
 	// winner is who is served under the user's login name, nil when that is no login name.
 	winner *v1alpha1.RelayUser
-	// password is where the credential comes from, or why it cannot.
+	// password is where the credential comes from, or why it cannot. It is looked at last, so there is none
+	// when something else is in the way.
 	password passwordFacts
 }
 
