@@ -1,16 +1,21 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/klog/v2"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 )
 
@@ -49,10 +54,18 @@ Usage:
 Flags:
 `
 
+const (
+	// usageWidth is how wide the help text is.
+	usageWidth = 100
+	// maxIdentityBytes is what a RelayUser's status takes.
+	maxIdentityBytes = 253
+)
+
 func parseOptions(args []string) (*options, error) {
 	o := &options{}
 	fs := pflag.NewFlagSet("sidecar", pflag.ContinueOnError)
-	fs.Usage = func() { fmt.Fprint(os.Stderr, usage, fs.FlagUsages()) }
+	fs.SortFlags = false
+	fs.Usage = func() { fmt.Print(usage, fs.FlagUsagesWrapped(usageWidth)) }
 	hostname, _ := os.Hostname()
 
 	fs.StringVar(&o.server, "server", "", "name of the RelayServer to serve (required)")
@@ -74,47 +87,94 @@ func parseOptions(args []string) (*options, error) {
 	fs.BoolVar(&o.showVersion, "version", false, "print the version and exit")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
-			os.Exit(0)
+			os.Exit(0) // pflag has printed the help
 		}
-		return nil, err
+		return nil, fmt.Errorf("%w; see --help", err)
 	}
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q; see --help", fs.Arg(0))
 	}
-	return o, o.validate()
+	if o.showVersion {
+		return o, nil
+	}
+	return o, errors.Join(o.validateNames(), o.validateNumbers(), o.validateAddresses(), o.validateTLS())
 }
 
-func (o *options) validate() error {
-	if o.showVersion {
-		return nil
-	}
+// validateNames refuses names that the API server would refuse, here where they were given.
+func (o *options) validateNames() error {
 	switch {
 	case o.server == "":
 		return errors.New("--server is required: the name of the RelayServer to serve")
+	case len(validation.IsDNS1123Label(o.server)) > 0:
+		return fmt.Errorf("--server %q is no name of a RelayServer", o.server)
 	case o.namespace == "":
 		return errors.New("--namespace is required outside a pod")
+	case len(validation.IsDNS1123Label(o.namespace)) > 0:
+		return fmt.Errorf("--namespace %q is no name of a namespace", o.namespace)
 	case o.identity == "":
 		return errors.New("--identity is required: the host has no name")
-	case (o.tlsCert == "") != (o.tlsKey == ""):
-		return errors.New("--tls-cert and --tls-key go together")
+	case len(o.identity) > maxIdentityBytes:
+		return fmt.Errorf("--identity must have at most %d bytes", maxIdentityBytes)
+	}
+	return nil
+}
+
+func (o *options) validateNumbers() error {
+	switch {
 	case o.hashSlots < 1 || o.maxConnections < 1:
 		return errors.New("--hash-slots and --max-connections must be at least 1")
+	case o.hashQueue < 0:
+		return errors.New("--hash-queue must not be negative")
 	case o.logLevel != "debug" && o.logLevel != "info" && o.logLevel != "error":
 		return errors.New("--log-level must be debug, info or error")
 	}
-	return o.validateAddress()
+	return nil
 }
 
-// validateAddress refuses to send passwords in the clear over a network unless that was asked for.
-func (o *options) validateAddress() error {
-	host, _, err := net.SplitHostPort(o.loginAddress)
+// validateAddresses refuses to let passwords cross a network in the clear unless that was asked for.
+func (o *options) validateAddresses() error {
+	host, err := hostOf(o.loginAddress)
 	if err != nil {
 		return fmt.Errorf("--login-address: %w", err)
 	}
-	ip := net.ParseIP(host)
-	loopback := host == "localhost" || (ip != nil && ip.IsLoopback())
-	if o.tlsCert == "" && !loopback && !o.allowPlaintext {
+	if o.tlsCert == "" && !o.allowPlaintext && !isLoopback(host) {
 		return fmt.Errorf("--login-address %s is not loopback: give --tls-cert and --tls-key, or --allow-plaintext", o.loginAddress)
+	}
+	if o.probeAddress == "0" {
+		return nil
+	}
+	if _, err := hostOf(o.probeAddress); err != nil {
+		return fmt.Errorf("--probe-address: %w", err)
+	}
+	return nil
+}
+
+func hostOf(address string) (string, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", fmt.Errorf("%q is no HOST:PORT", address)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", fmt.Errorf("%q has no port between 0 and 65535", address)
+	}
+	return host, nil
+}
+
+// isLoopback does not ask the resolver: what a name means may change after the check.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+func (o *options) validateTLS() error {
+	if (o.tlsCert == "") != (o.tlsKey == "") {
+		return errors.New("--tls-cert and --tls-key go together")
+	}
+	if o.tlsCert == "" {
+		return nil
+	}
+	if _, err := tls.LoadX509KeyPair(o.tlsCert, o.tlsKey); err != nil {
+		return fmt.Errorf("--tls-cert and --tls-key: %w", err)
 	}
 	return nil
 }
@@ -128,6 +188,7 @@ func defaultNamespace() string {
 	return strings.TrimSpace(string(b))
 }
 
+// newLogger makes the logger, and hands it to the libraries that would write to stderr in their own way.
 func newLogger(o *options) logr.Logger {
 	level := zapcore.InfoLevel
 	switch o.logLevel {
@@ -136,5 +197,9 @@ func newLogger(o *options) logr.Logger {
 	case "error":
 		level = zapcore.ErrorLevel
 	}
-	return zap.New(zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel)).WithName("sidecar").WithValues("server", o.namespace+"/"+o.server)
+	log := zap.New(zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel)).
+		WithName("sidecar").WithValues("server", o.namespace+"/"+o.server)
+	ctrllog.SetLogger(log)
+	klog.SetLogger(log)
+	return log
 }

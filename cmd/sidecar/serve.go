@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -15,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
 	"github.com/tegata-dev/tegata/internal/listener/login"
-	"github.com/tegata-dev/tegata/internal/liveness"
 )
 
 func serveLogins(ctx context.Context, o *options, h http.Handler, log logr.Logger) error {
@@ -48,12 +48,32 @@ func tlsConfig(ctx context.Context, o *options, log logr.Logger) (*tls.Config, e
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: watcher.GetCertificate}, nil
 }
 
-// serveProbes serves health, readiness and metrics. A sidecar is ready once it has read everything; it
-// stays ready when the API server goes away, because bound devices still log in.
-func serveProbes(ctx context.Context, o *options, registry *prometheus.Registry, ready <-chan struct{}, keeper *liveness.Keeper, log logr.Logger) error {
+// serveProbes serves health, readiness and metrics.
+func serveProbes(ctx context.Context, o *options, registry *prometheus.Registry, ready <-chan struct{}, lease freshness, log logr.Logger) error {
 	if o.probeAddress == "0" {
 		return nil
 	}
+	server := &http.Server{
+		Addr: o.probeAddress, Handler: probes(registry, ready, lease), ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog:    slog.NewLogLogger(logr.ToSlogHandler(log.WithName("probes")), slog.LevelInfo),
+	}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	log.Info("Serving probes and metrics", "address", o.probeAddress)
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve probes: %w", err)
+	}
+	return nil
+}
+
+// freshness says whether the sidecar may admit anybody; *liveness.Keeper does.
+type freshness interface{ Fresh() bool }
+
+// probes answers that a sidecar is ready once it has read everything and while its Lease holds. That
+// outlasts the API server by the relay's maxStaleness, because bound devices still log in.
+func probes(registry *prometheus.Registry, ready <-chan struct{}, lease freshness) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -63,23 +83,12 @@ func serveProbes(ctx context.Context, o *options, registry *prometheus.Registry,
 			http.Error(w, "users are not read yet", http.StatusServiceUnavailable)
 			return
 		}
-		if !keeper.Fresh() {
+		if !lease.Fresh() {
 			http.Error(w, "the Lease does not hold: nobody is admitted", http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = w.Write([]byte("ok\n"))
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	server := &http.Server{
-		Addr: o.probeAddress, Handler: mux, ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
-		BaseContext: func(net.Listener) context.Context { return ctx },
-	}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stop()
-	log.Info("Serving probes and metrics", "address", o.probeAddress)
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve probes: %w", err)
-	}
-	return nil
+	return mux
 }

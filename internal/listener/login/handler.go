@@ -7,10 +7,10 @@ package login
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"net/http"
-	"net/netip"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tegata-dev/tegata/internal/authn"
@@ -30,18 +30,40 @@ type Service interface {
 }
 
 // NewHandler serves the listener's paths.
-func NewHandler(s Service) http.Handler {
-	h := &handler{service: s}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/login", h.login)
-	mux.HandleFunc("GET /openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/yaml")
-		_, _ = w.Write(openAPI)
-	})
-	return mux
+func NewHandler(s Service) http.Handler { return &handler{service: s} }
+
+type handler struct {
+	service Service
+	// words are those of the denials at present; they change with the relay's policy.
+	words atomic.Pointer[phrasebook]
 }
 
-type handler struct{ service Service }
+// ServeHTTP takes paths as they are: http.ServeMux would answer some spellings with a redirect, which
+// asks for the password to be sent once more.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/v1/login":
+		if methodIs(w, r, http.MethodPost) {
+			h.login(w, r)
+		}
+	case "/openapi.yaml":
+		if methodIs(w, r, http.MethodGet, http.MethodHead) {
+			w.Header().Set("Content-Type", "application/yaml")
+			_, _ = w.Write(openAPI)
+		}
+	default:
+		writeInvalid(w, errPath)
+	}
+}
+
+func methodIs(w http.ResponseWriter, r *http.Request, allowed ...string) bool {
+	if slices.Contains(allowed, r.Method) {
+		return true
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	writeInvalid(w, errMethod)
+	return false
+}
 
 // response is the body of a 200; openapi.yaml describes it.
 type response struct {
@@ -58,7 +80,7 @@ type passwordSaving struct {
 }
 
 func (h *handler) login(w http.ResponseWriter, r *http.Request) {
-	body, err := readRequest(r)
+	body, err := readRequest(w, r)
 	if err != nil {
 		writeInvalid(w, err)
 		return
@@ -81,8 +103,18 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) {
 	}
 	denial := h.service.Denial()
 	if holdBack(r.Context(), arrival, denial.ResponseTime) {
-		writeDenied(w, r, denial, attempt.ID)
+		writeDenied(w, denial.Code, attempt.ID, h.phrases(denial).choose(r.Header.Get("Accept-Language")))
 	}
+}
+
+// phrases are the words of a denial, made anew only when the relay's policy has changed them.
+func (h *handler) phrases(d authn.Denial) *phrasebook {
+	words := h.words.Load()
+	if words == nil || !words.sayFor(d) {
+		words = newPhrasebook(d)
+		h.words.Store(words)
+	}
+	return words
 }
 
 func writeAllowed(w http.ResponseWriter, result authn.Result, id string) {
@@ -95,17 +127,6 @@ func writeAllowed(w http.ResponseWriter, result authn.Result, id string) {
 		ExpireTime:    result.ExpireTime.UTC().Truncate(time.Second),
 		CorrelationID: id,
 	})
-}
-
-func writeInvalid(w http.ResponseWriter, err error) {
-	status := http.StatusBadRequest
-	switch {
-	case errors.Is(err, errMediaType):
-		status = http.StatusUnsupportedMediaType
-	case errors.Is(err, errTooLarge):
-		status = http.StatusRequestEntityTooLarge
-	}
-	writeProblem(w, problem{Type: typeInvalid, Title: "Invalid request", Status: status, Detail: err.Error()})
 }
 
 // holdBack waits until a denial may be sent: one response time after arrival, or, when the decision took
@@ -125,36 +146,4 @@ func holdBack(ctx context.Context, arrival time.Time, responseTime time.Duration
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// source is the person's address: the connection's, or, when that is a trusted proxy's, the last one in
-// X-Forwarded-For that is none. An address that cannot be read ends the search at what is known.
-func (h *handler) source(r *http.Request) netip.Addr {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	address := peer.Addr().Unmap().WithZone("")
-	policy := h.service.Policy()
-	if policy == nil {
-		return address
-	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && trusted(policy.TrustedProxies, address); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
-		}
-		address = hop.Unmap().WithZone("")
-	}
-	return address
-}
-
-func trusted(proxies []netip.Prefix, address netip.Addr) bool {
-	for _, p := range proxies {
-		if p.Contains(address) {
-			return true
-		}
-	}
-	return false
 }

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"sigs.k8s.io/json"
@@ -26,30 +27,44 @@ const (
 
 // request is the body of POST /v1/login; openapi.yaml describes it.
 type request struct {
-	User        string `json:"user"`
-	Password    string `json:"password"`
-	Program     string `json:"program"`
-	Viewer      string `json:"viewer"`
-	Fingerprint string `json:"fingerprint"`
-	MACAddress  string `json:"macAddress"`
-	Destination string `json:"destination"`
+	User        text `json:"user"`
+	Password    text `json:"password"`
+	Program     text `json:"program"`
+	Viewer      text `json:"viewer"`
+	Fingerprint text `json:"fingerprint"`
+	MACAddress  text `json:"macAddress"`
+	Destination text `json:"destination"`
 }
 
-// errTooLarge says that the body is over maxBodyBytes.
-var errTooLarge = fmt.Errorf("the body is larger than %d bytes", maxBodyBytes)
+// text is a JSON string and nothing else: no null, and no half of a surrogate pair, which decodes to
+// U+FFFD and so would make equal passwords of different ones.
+type text string
+
+// UnmarshalJSON refuses what is no text; its errors do not reach the peer.
+func (t *text) UnmarshalJSON(encoded []byte) error {
+	if len(encoded) == 0 || encoded[0] != '"' {
+		return errors.New("not a string")
+	}
+	var s string
+	if err := json.UnmarshalCaseSensitivePreserveInts(encoded, &s); err != nil {
+		return err
+	}
+	if strings.ContainsRune(s, utf8.RuneError) {
+		return errors.New("not a character")
+	}
+	*t = text(s)
+	return nil
+}
 
 // readRequest reads a body strictly: JSON in UTF-8, no unknown, repeated or differently spelled fields,
 // nothing after it. Errors do not quote values.
-func readRequest(r *http.Request) (*request, error) {
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+func readRequest(w http.ResponseWriter, r *http.Request) (*request, error) {
+	if !isJSON(r.Header) {
 		return nil, errMediaType
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBodyBytes+1))
+	body, err := readBody(w, r)
 	if err != nil {
-		return nil, errors.New("the body could not be read")
-	}
-	if len(body) > maxBodyBytes {
-		return nil, errTooLarge
+		return nil, err
 	}
 	if !utf8.Valid(body) {
 		return nil, errors.New("the body is not UTF-8")
@@ -65,22 +80,46 @@ func readRequest(r *http.Request) (*request, error) {
 	return &parsed, nil
 }
 
+func isJSON(h http.Header) bool {
+	media, parameters, err := mime.ParseMediaType(h.Get("Content-Type"))
+	charset := parameters["charset"]
+	return err == nil && media == "application/json" && h.Get("Content-Encoding") == "" &&
+		(charset == "" || strings.EqualFold(charset, "utf-8"))
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > maxBodyBytes {
+		return nil, errTooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, errTooLarge
+	}
+	if err != nil {
+		return nil, errors.New("the body could not be read")
+	}
+	return body, nil
+}
+
 // attempt checks the fields and turns them into an Attempt, without source, id and time.
 func (r *request) attempt() (*authn.Attempt, error) {
-	a := &authn.Attempt{UserName: r.User, Password: []byte(r.Password), Destination: r.Destination}
+	a := &authn.Attempt{UserName: string(r.User), Password: []byte(r.Password), Destination: string(r.Destination)}
 	if err := r.checkLengths(); err != nil {
 		return nil, err
 	}
 	if err := r.parseProgram(a); err != nil {
 		return nil, err
 	}
-	return a, r.parseDevice(a)
+	if err := r.parseDevice(a); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 func (r *request) checkLengths() error {
 	for _, field := range []struct {
 		name  string
-		value string
+		value text
 		min   int
 		max   int
 	}{
@@ -92,13 +131,13 @@ func (r *request) checkLengths() error {
 			return fmt.Errorf("%s must have %d to %d bytes", field.name, field.min, field.max)
 		}
 	}
-	if strings.ContainsFunc(r.Destination, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+	if strings.ContainsFunc(string(r.Destination), unicode.IsControl) {
 		return errors.New("destination must not hold control characters")
 	}
 	return nil
 }
 
-var viewers = map[string]decision.Viewer{
+var viewers = map[text]decision.Viewer{
 	"pc": decision.ViewerPC, "mobile": decision.ViewerMobile, "unbound": decision.ViewerUnbound,
 }
 
@@ -126,14 +165,14 @@ func (r *request) parseProgram(a *authn.Attempt) error {
 // the administrator is told that the viewer does not authenticate its device.
 func (r *request) parseDevice(a *authn.Attempt) error {
 	if r.Fingerprint != "" {
-		f, err := fingerprint.ParseOpaque(r.Fingerprint)
+		f, err := fingerprint.ParseOpaque(string(r.Fingerprint))
 		if err != nil {
 			return fmt.Errorf("fingerprint: %w", err)
 		}
 		a.Fingerprint = &f
 	}
 	if r.MACAddress != "" {
-		mac, err := decision.ParseMAC(r.MACAddress)
+		mac, err := decision.ParseMAC(string(r.MACAddress))
 		if err != nil {
 			return fmt.Errorf("macAddress: %w", err)
 		}

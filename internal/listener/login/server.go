@@ -1,26 +1,50 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/net/netutil"
 )
 
-// Bounds of a connection. A denial is held back for at most 10 s, an enrolment takes at most 5.
+// Timeouts bound a connection. Zero fields have defaults.
+type Timeouts struct {
+	// ReadHeader and Read bound the time that a request may take to arrive: 5 s and 10 s.
+	ReadHeader, Read time.Duration
+	// Write bounds the time from a request's header to the end of its answer: 40 s. A denial is held back
+	// for at most 10 s beyond the decision, which takes at most that for a hash and 5 s for an enrolment.
+	Write time.Duration
+	// Idle bounds the time between requests: 90 s.
+	Idle time.Duration
+	// Grace is how long a connection without a request keeps its place when others need it: 1 s.
+	Grace time.Duration
+	// Drain bounds the time that requests under way have when the server stops: 25 s.
+	Drain time.Duration
+}
+
+func (t Timeouts) withDefaults() Timeouts {
+	return Timeouts{
+		ReadHeader: cmp.Or(t.ReadHeader, 5*time.Second),
+		Read:       cmp.Or(t.Read, 10*time.Second),
+		Write:      cmp.Or(t.Write, 40*time.Second),
+		Idle:       cmp.Or(t.Idle, 90*time.Second),
+		Grace:      cmp.Or(t.Grace, time.Second),
+		Drain:      cmp.Or(t.Drain, 25*time.Second),
+	}
+}
+
 const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 10 * time.Second
-	writeTimeout      = 40 * time.Second
-	idleTimeout       = 90 * time.Second
-	maxHeaderBytes    = 16 << 10
-	drainTimeout      = 25 * time.Second
+	// maxHeaderBytes is what net/http adds 4 KiB to.
+	maxHeaderBytes = 16 << 10
+	// maxStreams bounds the requests of one HTTP/2 connection.
+	maxStreams = 100
 )
 
 // ServerOptions shape a listener.
@@ -28,24 +52,19 @@ type ServerOptions struct {
 	Handler http.Handler
 	// TLS serves HTTPS; nil serves plain HTTP.
 	TLS *tls.Config
-	// MaxConnections bounds how many connections are served at a time; further ones wait to be accepted.
+	// MaxConnections bounds how many connections are served at a time, and how many requests, of which
+	// HTTP/2 may carry several on one connection. Further connections take the place of those that have
+	// waited longest for a request; further requests are answered 503.
 	MaxConnections int
+	Timeouts       Timeouts
 	Log            logr.Logger
 }
 
 // Serve serves until ctx ends, then lets requests under way finish.
 func Serve(ctx context.Context, l net.Listener, o ServerOptions) error {
-	server := &http.Server{
-		Handler:           http.MaxBytesHandler(o.Handler, 4*maxBodyBytes),
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		TLSConfig:         o.TLS,
-		ErrorLog:          nil,
-	}
-	l = netutil.LimitListener(l, o.MaxConnections)
+	o.Timeouts = o.Timeouts.withDefaults()
+	server := newServer(o)
+	l = newConnections(l, o.MaxConnections, o.Timeouts.Grace)
 	failed := make(chan error, 1)
 	go func() {
 		if o.TLS != nil {
@@ -56,14 +75,49 @@ func Serve(ctx context.Context, l net.Listener, o ServerOptions) error {
 	}()
 	select {
 	case err := <-failed:
-		return fmt.Errorf("serve logins: %w", err)
+		return errors.Join(fmt.Errorf("serve logins: %w", err), server.Close())
 	case <-ctx.Done():
 	}
 	o.Log.Info("Draining logins")
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.Timeouts.Drain)
 	defer cancel()
 	if err := server.Shutdown(drain); err != nil {
 		return errors.Join(fmt.Errorf("drain logins: %w", err), server.Close())
 	}
 	return nil
+}
+
+func newServer(o ServerOptions) *http.Server {
+	return &http.Server{
+		Handler:           limitRequests(watchBodies(o.Handler), o.MaxConnections),
+		ReadHeaderTimeout: o.Timeouts.ReadHeader,
+		ReadTimeout:       o.Timeouts.Read,
+		WriteTimeout:      o.Timeouts.Write,
+		IdleTimeout:       o.Timeouts.Idle,
+		MaxHeaderBytes:    maxHeaderBytes,
+		TLSConfig:         o.TLS,
+		ConnState:         observe,
+		ConnContext:       remember,
+		ErrorLog:          slog.NewLogLogger(newConnectionLog(o.Log), slog.LevelInfo),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams,
+			// Bodies are small; the defaults would let a peer park 1 MiB on every connection.
+			MaxReceiveBufferPerConnection: 64 << 10,
+			MaxReceiveBufferPerStream:     2 * maxBodyBytes,
+		},
+	}
+}
+
+// limitRequests answers 503, before anything is looked at, when too many requests are under way.
+func limitRequests(next http.Handler, limit int) http.Handler {
+	slots := make(chan struct{}, limit)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+			next.ServeHTTP(w, r)
+		default:
+			writeBusy(w)
+		}
+	})
 }

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+)
+
+// keep says how to go on and waits for the end, which is no error when it was asked for.
+func (c *cluster) keep(ctx context.Context) error {
+	c.screen.title("It is left running, for another terminal in this directory:")
+	c.screen.line("export KUBECONFIG=%s", c.kubeconfig())
+	if _, err := exec.LookPath("kubectl"); err != nil {
+		c.screen.line("export PATH=$PATH:%s", c.tools.assets)
+	}
+	c.screen.line("\nThree things to try:")
+	for _, line := range c.invitations() {
+		c.screen.command(line)
+	}
+	c.screen.line("\nCtrl-C ends everything and removes its files.")
+	<-ctx.Done()
+	cause := context.Cause(ctx)
+	if errors.As(cause, new(interruption)) {
+		c.screen.ending(cause)
+		return nil
+	}
+	c.screen.failed(cause, c.logTails())
+	return cause
+}
+
+func (c *cluster) invitations() []string {
+	pc := taro("taro-pc-77e2")
+	pc.Viewer = "pc"
+	line, _ := pc.line(c.loginURL) // strings always encode
+	return []string{
+		"kubectl explain relayuser.spec --recursive",
+		line,
+		`kubectl patch relayuser taro --type=merge -p '{"spec":{"suspended":true}}'   # then log in again`,
+	}
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+)
+
+// What is typed and what the devices report about themselves.
+const (
+	password = "correct-horse-battery" // as in config/samples/relayuser-password.yaml
+	oldPhone = "taro-old-phone-5f0c"
+	newPhone = "taro-new-phone-a1d7"
+)
+
+// story is the manual's. The cluster's administrator installs; then it is about alice, who administers the
+// relay, and taro, who uses it.
+func story(c *cluster) []step {
+	return slices.Concat(installation(), firstLogin(), refusals(c), diagnosis(c), reset(), afterwards())
+}
+
+func installation() []step {
+	return []step{
+		{"The cluster's administrator installs Tegata: the kinds, the manager's role, the policies.", []act{
+			run("kubectl --context=admin apply --server-side -k config/crd", says("relayusers.tegata.dev serverside-applied")),
+			run("kubectl --context=admin create namespace tegata-system"),
+			run("kubectl --context=admin apply -k config/rbac", says("clusterrole.rbac.authorization.k8s.io/tegata-manager created")),
+			run("kubectl --context=admin apply -k config/policies", says("validatingadmissionpolicy.admissionregistration.k8s.io")),
+			run("kubectl --context=admin apply -k config/policies/stamp", says("mutatingadmissionpolicy.admissionregistration.k8s.io")),
+			run("kubectl --context=admin apply -f hack/demo/alice.yaml", says("rolebinding.rbac.authorization.k8s.io/alice-relay-administrator created")),
+			run("kubectl --context=admin wait crd --for=condition=Established --all --timeout=30s"),
+		}},
+		{"The manager starts, as the service account tegata-manager with that role and no other.", []act{startManager}},
+	}
+}
+
+func firstLogin() []step {
+	return []step{
+		{"From here on, kubectl is alice, who administers the relays of one namespace. She adds a relay and a user.", []act{
+			run(`kubectl auth whoami -o jsonpath='{.status.userInfo.username}{"\n"}'`, says("alice")),
+			run("kubectl apply -f config/samples/relayserver.yaml", says("relayserver.tegata.dev/asp1 created")),
+			run("kubectl apply -f config/samples/relayuser-password.yaml -f config/samples/relayuser.yaml", says("relayuser.tegata.dev/taro created")),
+			run("kubectl wait relayserver/asp1 relayuser/taro --for=condition=Ready --timeout=30s"),
+		}},
+		{"The relay's sidecar starts, as the service account that the manager has made for it.", []act{
+			startSidecar,
+			run("kubectl wait relayserver/asp1 --for=condition=SidecarsLive --timeout=30s"),
+		}},
+		{"taro logs in from his phone for the first time. That binds the phone to him.", []act{
+			taro(oldPhone).succeeds(`"slot":"mobile","enrolled":true`),
+			run("kubectl get relayusers", says("taro asp1 True"), says("Registered")),
+		}},
+	}
+}
+
+// refusals saves three replies, to compare them.
+func refusals(c *cluster) []step {
+	wrongPassword, unknownUser, anotherPhone, japanese := taro(oldPhone), taro(oldPhone), taro(newPhone), taro(newPhone)
+	wrongPassword.Password, wrongPassword.saveTo = "wrong-horse-battery", c.file("wrong-password")
+	unknownUser.User, unknownUser.saveTo = "jiro", c.file("unknown-user")
+	anotherPhone.saveTo = c.file("another-phone")
+	japanese.language = "ja"
+	return []step{
+		{"A wrong password, a user whom nobody knows, and another phone with the right password: all get the same 293.", []act{
+			wrongPassword.isRefused(), unknownUser.isRefused(), anotherPhone.isRefused(),
+		}},
+		{"The three replies are the same to the byte, but for the date and the correlation ID. They tell nothing.", []act{
+			run("cd "+c.dir+` && for reply in wrong-password unknown-user another-phone; do
+    sed -e '/^Date:/d' -e 's/"correlationID":"[^"]*"/"correlationID":""/' $reply | cksum
+  done`, sameLines(3)),
+		}},
+		{"Whoever prefers Japanese is refused in Japanese.", []act{japanese.isRefused("お問い合わせコード:293")}},
+	}
+}
+
+func diagnosis(c *cluster) []step {
+	const failures = `kubectl get relayuser taro -o jsonpath='{range .status.recentFailures[*]}{.reason}{"\t"}{.count}{"\t"}{.correlationID}{"\n"}{end}'`
+	return []step{
+		{"alice sees what the last failure was, and by jsonpath all recent ones with their correlation IDs.", []act{
+			run("kubectl wait relayuser/taro --for=jsonpath='{.status.failureCount}'=3 --timeout=10s"),
+			run("kubectl get relayusers -o wide", says("DeviceMismatch")),
+			run(failures, says("DeviceMismatch 2"), says("PasswordMismatch 1")),
+		}},
+		{"Nobody is called jiro, so no object shows that attempt. The sidecar's log does, under its correlation ID.", []act{
+			run(fmt.Sprintf(`grep -o '"correlationID":"[^"]*"' %s | grep -F -f - %s`, c.file("unknown-user"), c.file("logs/sidecar.log")),
+				says(`"reason":"UnknownUser"`)),
+		}},
+		{"A reset would help, and the user's condition says how.", []act{
+			run("kubectl wait relayuser/taro --for=condition=ResetRecommended --timeout=10s"),
+			run(`kubectl get relayuser taro -o jsonpath='{.status.conditions[?(@.type=="ResetRecommended")].message}{"\n"}'`, says("kind")),
+		}},
+	}
+}
+
+func reset() []step {
+	return []step{
+		{"She resets the phone, by a file as it would be in Git.", []act{
+			run("kubectl apply -f config/samples/devicereset.yaml", says("created")),
+			run("kubectl wait -f config/samples/devicereset.yaml --for=condition=Complete --timeout=30s", says("condition met")),
+			run("kubectl get deviceresets -o wide", says("Cleared 1 alice")),
+		}},
+		{"The new phone gets in, and is bound.", []act{
+			taro(newPhone).succeeds(`"enrolled":true`),
+		}},
+		{"The old phone may not come back.", []act{
+			taro(oldPhone).isRefused(),
+			run("kubectl wait relayuser/taro --for=jsonpath='{.status.lastFailure.reason}'=DeviceRevoked --timeout=10s"),
+			run("kubectl get relayusers", says("Registered DeviceRevoked")),
+		}},
+	}
+}
+
+func afterwards() []step {
+	const sidecar = "--as=system:serviceaccount:" + namespace + ":asp1-sidecar"
+	return []step{
+		{"The same reset, deleted and applied again as GitOps may do, changes nothing: the new phone stays.", []act{
+			run("kubectl delete -f config/samples/devicereset.yaml", says("deleted")),
+			run("kubectl apply -f config/samples/devicereset.yaml", says("created")),
+			run("kubectl wait -f config/samples/devicereset.yaml --for=condition=Complete --timeout=30s", says("condition met")),
+			run("kubectl get deviceresets", says("AlreadyHandled 0")),
+			taro(newPhone).succeeds(`"enrolled":false`),
+		}},
+		{"Who takes the sidecar over can read no Secret but those it needs.", []act{
+			runExpecting(1, "kubectl --context=admin auth can-i list secrets "+sidecar, says("no")),
+			runExpecting(1, "kubectl --context=admin auth can-i get secret/taro-password "+sidecar, says("no")),
+			run("kubectl --context=admin auth can-i get secret/asp1-keys "+sidecar, says("yes")),
+		}},
+	}
+}

@@ -1,0 +1,229 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tegata-dev/tegata/internal/authn"
+	"github.com/tegata-dev/tegata/internal/decision"
+)
+
+// patient are timeouts that never pass in a test.
+var patient = Timeouts{ReadHeader: time.Hour, Read: time.Hour, Write: time.Hour, Idle: time.Hour, Grace: time.Hour}
+
+func TestConnectionsThatAskNothingKeepNobodyOut(t *testing.T) {
+	const limit = 32
+	open := strings.Replace(post(goodBody), "Connection: close\r\n", "", 1)
+	for name, tc := range map[string]struct {
+		sends   string
+		answers bool // an answer comes before the connection is left idle
+	}{
+		"nothing at all":         {"", false},
+		"half a request line":    {"POST /v1/lo", false},
+		"half a header":          {"POST /v1/login HTTP/1.1\r\nHost: relay\r\nX-", false},
+		"half a body":            {open[:len(open)-10], false},
+		"a body that never ends": {strings.Replace(open, "Content-Length: ", "Content-Length: 9", 1), false},
+		"a login, then nothing":  {open, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			timeouts := patient
+			timeouts.Grace = 20 * time.Millisecond
+			s := serve(t, ServerOptions{Handler: NewHandler(allowing()), MaxConnections: limit, Timeouts: timeouts})
+			for range 10 * limit {
+				conn := s.dial()
+				if _, err := io.WriteString(conn, tc.sends); err != nil {
+					t.Fatal(err)
+				}
+				if tc.answers {
+					if _, err := next(conn); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if got := parse(t, s.send(post(goodBody))); got.status != http.StatusOK {
+				t.Errorf("answered %v", got)
+			}
+		})
+	}
+}
+
+// TestLoginsUnderWayAreNotPushedOut: room comes only from connections that wait; without any, the next
+// one waits itself.
+func TestLoginsUnderWayAreNotPushedOut(t *testing.T) {
+	const limit = 4
+	service := denying(decision.PasswordMismatch)
+	arrived, release := make(chan struct{}, 2*limit), make(chan struct{})
+	service.check = func(context.Context, *authn.Attempt) authn.Result {
+		arrived <- struct{}{}
+		<-release
+		return authn.Result{}
+	}
+	s := serve(t, ServerOptions{Handler: NewHandler(service), MaxConnections: limit, Timeouts: patient})
+	type outcome struct {
+		raw string
+		err error
+	}
+	outcomes := make(chan outcome, 2*limit)
+	ask := func() {
+		raw, err := exchange(s.address, post(goodBody))
+		outcomes <- outcome{raw, err}
+	}
+	for range limit {
+		go ask()
+		<-arrived
+	}
+	for range limit {
+		go ask()
+	}
+	select {
+	case <-arrived:
+		t.Errorf("more than %d logins are under way", limit)
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(release)
+	for range 2 * limit {
+		got := <-outcomes
+		if got.err != nil {
+			t.Fatal(got.err)
+		}
+		if a := parse(t, got.raw); a.status != http.StatusUnauthorized {
+			t.Errorf("answered %v", a)
+		}
+	}
+}
+
+// TestNoMoreThanTheLimitAreOpen counts, through any mixture of what connections do.
+func TestNoMoreThanTheLimitAreOpen(t *testing.T) {
+	const limit, clients, rounds = 8, 32, 20
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := newConnections(l, limit, time.Millisecond)
+	server := newServer(ServerOptions{Handler: NewHandler(allowing()), MaxConnections: limit, Timeouts: patient.withDefaults()})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(counted) }()
+
+	errs := make(chan error, clients)
+	for i := range clients {
+		go func() { errs <- behave(l.Addr().String(), i, rounds) }()
+	}
+	for range clients {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	counted.mu.Lock()
+	if counted.open > limit || counted.waiting.Len() > counted.open {
+		t.Errorf("%d open, %d waiting, limit %d", counted.open, counted.waiting.Len(), limit)
+	}
+	counted.mu.Unlock()
+	if err := server.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
+	}
+	counted.mu.Lock()
+	defer counted.mu.Unlock()
+	if counted.open != 0 || counted.waiting.Len() != 0 {
+		t.Errorf("after all are closed, %d are open and %d waiting", counted.open, counted.waiting.Len())
+	}
+}
+
+// behave opens connections that do one of several things each. Being pushed out is no error.
+func behave(address string, client, rounds int) error {
+	open := strings.Replace(post(goodBody), "Connection: close\r\n", "", 1)
+	for round := range rounds {
+		conn, err := dial(address)
+		if err != nil {
+			return err
+		}
+		switch (client + round) % 4 {
+		case 0: // ask nothing
+		case 1: // ask half
+			_, _ = io.WriteString(conn, open[:len(open)/2])
+		case 2: // ask, and stay
+			_, _ = io.WriteString(conn, open)
+			_, err = next(conn)
+		case 3: // ask, and hang up
+			_, _ = io.WriteString(conn, open)
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("client %d: %w", client, err)
+		}
+		_ = conn.Close()
+	}
+	return nil
+}
+
+func TestSlowRequestsAreCutOff(t *testing.T) {
+	for name, tc := range map[string]struct {
+		first, trickle string
+	}{
+		"nothing":          {"", ""},
+		"header by letter": {"POST /v1/login HTTP/1.1\r\nHost: relay\r\nX-Y: ", "z"},
+		"header by line":   {"POST /v1/login HTTP/1.1\r\nHost: relay\r\n", "X: y\r\n"},
+		"body by letter":   {strings.Replace(post(""), "Content-Length: 0", "Content-Length: 8000", 1), " "},
+		"body by chunk": {
+			"POST /v1/login HTTP/1.1\r\nHost: relay\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\n \r\n",
+		},
+		"idle after an answer": {strings.Replace(post(goodBody), "Connection: close\r\n", "", 1), ""},
+		"half a request after an answer": {
+			strings.Replace(post(goodBody), "Connection: close\r\n", "", 1) + "POST /v1/login HTTP/1.1\r\nX-Y: ", "z",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const short = 300 * time.Millisecond
+			service := allowing()
+			s := serve(t, ServerOptions{
+				Handler:  NewHandler(service),
+				Timeouts: Timeouts{ReadHeader: short, Read: short, Idle: short},
+			})
+			conn := s.dial()
+			if _, err := io.WriteString(conn, tc.first); err != nil {
+				t.Fatal(err)
+			}
+			cut := make(chan struct{})
+			var answer []byte
+			go func() {
+				defer close(cut)
+				answer, _ = io.ReadAll(conn)
+			}()
+			start := time.Now()
+			drip(conn, tc.trickle, cut)
+			<-cut
+			// The bound is generous; without a timeout it would be patience.
+			if took := time.Since(start); took > patience/2 {
+				t.Errorf("cut off after %s", took)
+			}
+			whole := strings.Contains(tc.first, goodBody)
+			if attempts := len(service.asked()); (attempts == 1) != whole {
+				t.Errorf("%d attempts: %s", attempts, answer)
+			}
+		})
+	}
+}
+
+// drip sends a little again and again, more often than any timeout, until the connection is cut.
+func drip(conn net.Conn, what string, cut <-chan struct{}) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-cut:
+			return
+		case <-tick.C:
+			_, _ = io.WriteString(conn, what)
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package login
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/tegata-dev/tegata/internal/authn"
+	"github.com/tegata-dev/tegata/internal/decision"
+)
+
+// FuzzLoginBody: every body is either refused as invalid, and nothing asked, or becomes one attempt
+// within the bounds that the service counts on.
+func FuzzLoginBody(f *testing.F) {
+	for _, seed := range []string{
+		goodBody, "", "null", "{}", `{"user":"a","password":"b","program":"client"}`,
+		`{"user":"\ud83d\ude00","password":"\u0000","program":"viewer","viewer":"unbound","destination":"d"}`,
+		`{"user":"a","user":"b"}`, "\ufeff{}", strings.Repeat("[", 100), with(f, "macAddress", `"00-11-22-AA-BB-CC"`),
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		service := allowing()
+		w := httptest.NewRecorder()
+		NewHandler(service).ServeHTTP(w, newLogin(body))
+		asked := service.asked()
+		if w.Code != http.StatusOK {
+			assertRefused(t, w, len(asked))
+			return
+		}
+		if len(asked) != 1 {
+			t.Fatalf("%d attempts", len(asked))
+		}
+		assertBounded(t, asked[0])
+		// Whoever reads JSON differently, a proxy that inspects bodies for one, must see the same login.
+		var again request
+		if err := json.Unmarshal([]byte(body), &again); err != nil {
+			t.Fatalf("encoding/json refuses what was accepted: %v", err)
+		}
+		if string(again.User) != asked[0].UserName || string(again.Password) != string(asked[0].Password) {
+			t.Fatal("encoding/json reads another login")
+		}
+	})
+}
+
+func assertRefused(t *testing.T, w *httptest.ResponseRecorder, attempts int) {
+	t.Helper()
+	if w.Code != http.StatusBadRequest && w.Code != http.StatusRequestEntityTooLarge {
+		t.Fatalf("status %d", w.Code)
+	}
+	if attempts != 0 {
+		t.Fatalf("refused, and yet %d attempts", attempts)
+	}
+	var p problem
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status != w.Code || p.Type != typeInvalid {
+		t.Fatalf("%v: %s", err, w.Body)
+	}
+}
+
+func assertBounded(t *testing.T, a *authn.Attempt) {
+	t.Helper()
+	if n := len(a.UserName); n < 1 || n > maxUserBytes || !utf8.ValidString(a.UserName) {
+		t.Fatalf("user of %d bytes", n)
+	}
+	if n := len(a.Password); n < 1 || n > maxPasswordBytes || !utf8.Valid(a.Password) {
+		t.Fatalf("password of %d bytes", n)
+	}
+	if n := len(a.Destination); n > maxDestinationBytes {
+		t.Fatalf("destination of %d bytes", n)
+	}
+	viewer := a.Program == decision.ProgramViewer && a.Viewer != decision.ViewerUnknown
+	client := a.Program == decision.ProgramClient && a.Viewer == decision.ViewerUnknown
+	if !viewer && !client {
+		t.Fatalf("program %d with viewer %d", a.Program, a.Viewer)
+	}
+}
+
+// FuzzSource: no header moves the source of a connection that is not a trusted proxy's, and what a proxy
+// passes on is an address in its one spelling.
+func FuzzSource(f *testing.F) {
+	for _, seed := range []string{
+		"", "203.0.113.9", "203.0.113.9, 10.0.0.1", "[2001:db8::1%eth0]:1", ",,,", "::ffff:10.0.0.1", "[", "1:2",
+	} {
+		f.Add(seed, "10.0.0.7:1")
+		f.Add(seed, "203.0.113.1:1")
+	}
+	policy := &authn.Policy{TrustedProxies: networks(f, "10.0.0.0/8")}
+	h := &handler{service: &fakeService{policy: policy}}
+	f.Fuzz(func(t *testing.T, forwarded, peer string) {
+		got := h.source(&http.Request{RemoteAddr: peer, Header: http.Header{"X-Forwarded-For": {forwarded}}})
+		from, err := netip.ParseAddrPort(peer)
+		if err != nil {
+			if got.IsValid() {
+				t.Fatalf("source %s of no address", got)
+			}
+			return
+		}
+		if direct := plain(from.Addr()); !trusted(policy.TrustedProxies, direct) && got != direct {
+			t.Fatalf("source %s, want %s", got, direct)
+		}
+		if !got.IsValid() || got.Zone() != "" || got.Is4In6() {
+			t.Fatalf("source %s", got)
+		}
+	})
+}
+
+// FuzzAcceptLanguage: whatever is asked for, the answer is one of the relay's languages.
+func FuzzAcceptLanguage(f *testing.F) {
+	book := newPhrasebook(authn.Denial{Code: 293, Messages: map[string]string{"fr": "Refusé"}})
+	for _, seed := range []string{"", "en", "ja-JP;q=0.9", "*", "x-y-z", "zh-Hant-TW-u-co-stroke", "i-klingon", "a-DE-1994"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		switch got := book.choose(header); got.language {
+		case "en", "ja", "fr":
+		default:
+			t.Fatalf("language %q", got.language)
+		}
+	})
+}

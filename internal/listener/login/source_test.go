@@ -1,0 +1,85 @@
+package login
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/tegata-dev/tegata/internal/authn"
+)
+
+func TestSource(t *testing.T) {
+	const proxy, person = "10.0.0.7:1234", "203.0.113.9"
+	trust := []string{"10.0.0.0/8", "fd00::/8", "192.0.2.1/32"}
+	for name, tc := range map[string]struct {
+		peer      string
+		forwarded []string
+		want      string
+	}{
+		"directly":                         {person + ":999", nil, person},
+		"directly, and lying":              {person + ":999", []string{"198.51.100.1"}, person},
+		"IPv6":                             {"[2001:db8::1]:999", nil, "2001:db8::1"},
+		"IPv6 of this link":                {"[fe80::1%eth0]:999", nil, "fe80::1"},
+		"IPv4 in IPv6":                     {"[::ffff:203.0.113.9]:999", nil, person},
+		"by a proxy":                       {proxy, []string{person}, person},
+		"by a proxy, IPv4 in IPv6":         {"[::ffff:10.0.0.7]:1234", []string{"::ffff:203.0.113.9"}, person},
+		"by an IPv6 proxy":                 {"[fd00::1]:1234", []string{"2001:db8::2"}, "2001:db8::2"},
+		"by an IPv6 proxy with a zone":     {"[fd00::1%eth0]:1234", []string{"2001:db8::2"}, "2001:db8::2"},
+		"by two proxies":                   {proxy, []string{person + ", 10.9.9.9"}, person},
+		"by two proxies, two headers":      {proxy, []string{person, "10.9.9.9"}, person},
+		"by two proxies, and lying":        {proxy, []string{"198.51.100.1, " + person + " ,\t10.9.9.9"}, person},
+		"lying in a header of its own":     {proxy, []string{"198.51.100.1", person}, person},
+		"lying that it is a proxy":         {proxy, []string{"198.51.100.1, 10.1.1.1, " + person}, person},
+		"lying with garbage":               {proxy, []string{"%00,;'--, " + person}, person},
+		"by an untrusted proxy":            {proxy, []string{person + ", 198.51.100.1"}, "198.51.100.1"},
+		"only proxies":                     {proxy, []string{"10.1.1.1, 10.2.2.2"}, "10.1.1.1"},
+		"a proxy that says nothing":        {proxy, nil, "10.0.0.7"},
+		"a proxy with an empty header":     {proxy, []string{""}, "10.0.0.7"},
+		"a proxy with empty hops":          {proxy, []string{person + ", ,"}, "10.0.0.7"},
+		"a proxy that hides":               {proxy, []string{"unknown"}, "10.0.0.7"},
+		"a second proxy that hides":        {proxy, []string{person + ", _hidden, 192.0.2.1"}, "192.0.2.1"},
+		"a name":                           {proxy, []string{"relay.example"}, "10.0.0.7"},
+		"with a port":                      {proxy, []string{person + ":4711"}, person},
+		"in brackets":                      {proxy, []string{"[2001:db8::2]"}, "2001:db8::2"},
+		"in brackets with a port":          {proxy, []string{"[2001:db8::2]:4711"}, "2001:db8::2"},
+		"with a zone":                      {proxy, []string{"fe80::2%25eth0"}, "fe80::2"},
+		"half a bracket":                   {proxy, []string{"[2001:db8::2"}, "10.0.0.7"},
+		"quoted":                           {proxy, []string{`"` + person + `"`}, "10.0.0.7"},
+		"leading zeros":                    {proxy, []string{"203.0.113.009"}, "10.0.0.7"},
+		"short":                            {proxy, []string{"203.113"}, "10.0.0.7"},
+		"a prefix":                         {proxy, []string{"203.0.113.0/24"}, "10.0.0.7"},
+		"32 hops":                          {proxy, []string{person + strings.Repeat(", 10.1.1.1", 31)}, person},
+		"33 hops":                          {proxy, []string{person + strings.Repeat(", 10.1.1.1", 32)}, "10.1.1.1"},
+		"1,000 hops":                       {proxy, []string{person + strings.Repeat(", 10.1.1.1", 999)}, "10.1.1.1"},
+		"1,000 hops of an untrusted proxy": {proxy, []string{strings.Repeat("10.1.1.1, ", 999) + person}, person},
+		"no address":                       {"@", []string{person}, "invalid IP"},
+		"none at all":                      {"", nil, "invalid IP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &handler{service: &fakeService{policy: &authn.Policy{TrustedProxies: networks(t, trust...)}}}
+			r := &http.Request{RemoteAddr: tc.peer, Header: http.Header{"X-Forwarded-For": tc.forwarded}}
+			if got := h.source(r).String(); got != tc.want {
+				t.Errorf("source %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestSourceWithoutPolicyIsTheConnections(t *testing.T) {
+	h := &handler{service: &fakeService{}}
+	r := &http.Request{RemoteAddr: "10.0.0.7:1234", Header: http.Header{"X-Forwarded-For": {"203.0.113.9"}}}
+	if got, want := h.source(r), netip.MustParseAddr("10.0.0.7"); got != want {
+		t.Errorf("source %s, want %s", got, want)
+	}
+}
+
+func TestOtherForwardingHeadersAreNotBelieved(t *testing.T) {
+	h := &handler{service: &fakeService{policy: &authn.Policy{TrustedProxies: networks(t, "10.0.0.0/8")}}}
+	r := &http.Request{RemoteAddr: "10.0.0.7:1234", Header: http.Header{
+		"Forwarded": {"for=203.0.113.9"}, "X-Real-Ip": {"203.0.113.9"}, "True-Client-Ip": {"203.0.113.9"},
+	}}
+	if got, want := h.source(r), netip.MustParseAddr("10.0.0.7"); got != want {
+		t.Errorf("source %s, want %s", got, want)
+	}
+}
