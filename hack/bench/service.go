@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap/zapcore"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/tegata-dev/tegata/api/v1alpha1"
+	"github.com/tegata-dev/tegata/internal/authn"
+	"github.com/tegata-dev/tegata/internal/failures"
+	"github.com/tegata-dev/tegata/internal/password"
+)
+
+// newService wires what answers logins as cmd/sidecar does, but for what talks to the API server: nobody
+// enrols, the Lease holds, and what is recorded is gathered but not written.
+func newService(d authn.Directory, v authn.Verifier, log logr.Logger) (_ *authn.Service, stop func()) {
+	registry := prometheus.NewRegistry()
+	gathered := failures.NewRecorder(nobody{}, benchNamespace, failures.NewMetrics(registry), logr.Discard())
+	service := authn.NewService(authn.Dependencies{
+		Directory: d, Verifier: v, Liveness: alwaysFresh{}, Metrics: authn.NewMetrics(registry), Log: log,
+		Recorder: recorder{gathered},
+	})
+	return service, func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		gathered.Run(ctx)
+	}
+}
+
+// nobody is an API server without users, so that what was gathered is dropped in the end.
+type nobody struct{ failures.Client }
+
+func (nobody) Get(_ context.Context, key client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+	return apierrors.NewNotFound(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "relayusers"}, key.Name)
+}
+
+// newLogger is the sidecar's: JSON, to standard error.
+func newLogger() logr.Logger {
+	return zap.New(zap.Level(zapcore.InfoLevel), zap.StacktraceLevel(zapcore.PanicLevel)).WithName("sidecar")
+}
+
+type alwaysFresh struct{}
+
+func (alwaysFresh) Fresh() bool { return true }
+
+// recorder does what the sidecar's does, in memory.
+type recorder struct{ *failures.Recorder }
+
+func (r recorder) Record(e authn.Event) {
+	account := failures.Account{
+		Name: e.Account.Name, UID: e.Account.UID,
+		Failing: e.Account.LastFailure.After(e.Account.LastLogin), LastLogin: e.Account.LastLogin,
+	}
+	slot := v1alpha1.Slot(e.Result.Slot.String())
+	if e.Result.Allowed() {
+		r.Login(account, slot, e.Account.BindingIDs[e.Result.Slot], e.Time)
+		return
+	}
+	at := metav1.NewTime(e.Time)
+	f := v1alpha1.LoginFailure{
+		Reason: v1alpha1.Reason(e.Result.Reason.String()), FirstTime: at, LastTime: at, Count: 1, Slot: slot,
+		Program: v1alpha1.Program(e.Attempt.Program.String()), SourceAddress: e.Attempt.Source.String(),
+		Sidecar: "bench", CorrelationID: e.Attempt.ID,
+	}
+	if len(e.Device.Digests) > 0 {
+		f.Digest = v1alpha1.DeviceDigest(e.Device.Digests[0])
+	}
+	r.Failure(account, f, e.FailureHistoryLimit)
+}
+
+// unhashed does what a Verifier does but for the hash: it reads the stored one and normalises the password.
+type unhashed struct{ password string }
+
+func (u unhashed) Verify(_ context.Context, h password.Hash, plain []byte, _ password.Priority) (bool, error) {
+	if h.IsZero() {
+		return false, nil
+	}
+	if _, err := password.Parse(h.Encoded()); err != nil {
+		return false, err
+	}
+	return password.CheckPlain(plain) == nil && string(plain) == u.password, nil
+}
+
+// skipsZeroHash is the mistake that the measurement of decision times must find: where there is no hash
+// to check against, none is computed.
+type skipsZeroHash struct{ authn.Verifier }
+
+func (s skipsZeroHash) Verify(ctx context.Context, h password.Hash, plain []byte, p password.Priority) (bool, error) {
+	if h.IsZero() {
+		return false, nil
+	}
+	return s.Verifier.Verify(ctx, h, plain, p)
+}
