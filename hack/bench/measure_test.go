@@ -96,7 +96,7 @@ func TestLargestShardCountsOwnedKeys(t *testing.T) {
 	for i := range uids {
 		uids[i] = types.UID(userName(i))
 	}
-	secrets, err := credentialSecrets(benchNamespace, "bench", uids, mustHash(t))
+	secrets, err := credentialSecrets("bench", uids, mustHash(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -142,7 +142,7 @@ func (p *plane) addUsers(ctx context.Context, r *relay, n int, change func(i int
 		}
 		uids = append(uids, u.UID)
 	}
-	secrets, err := credentialSecrets(benchNamespace, r.name, uids, r.hash)
+	secrets, err := credentialSecrets(r.name, uids, r.hash)
 	if err != nil {
 		return err
 	}

@@ -69,10 +69,8 @@ const (
 	atLeast  = "at least"
 )
 
-func figureAtMost(limit float64) *Bound  { return &Bound{ofFigure, atMost, limit} }
-func figureAtLeast(limit float64) *Bound { return &Bound{ofFigure, atLeast, limit} }
-func ratioAtMost(limit float64) *Bound   { return &Bound{ofRatio, atMost, limit} }
-func ratioAtLeast(limit float64) *Bound  { return &Bound{ofRatio, atLeast, limit} }
+func figureAtMost(limit float64) *Bound { return &Bound{ofFigure, atMost, limit} }
+func ratioAtMost(limit float64) *Bound  { return &Bound{ofRatio, atMost, limit} }
 
 // judge fills in the ratio and the verdict. What is no number fails: it was not measured.
 func (r *Row) judge() {

@@ -18,12 +18,12 @@ func TestJudge(t *testing.T) {
 		"figure within":           {row: Row{Figure: 5, Bound: figureAtMost(5)}, want: pass},
 		"figure beyond":           {row: Row{Figure: 5.1, Bound: figureAtMost(5)}, want: fail, missed: true},
 		"figure of nothing":       {row: Row{Figure: 0, Bound: figureAtMost(0)}, want: pass},
-		"too few":                 {row: Row{Figure: 0, Bound: figureAtLeast(1)}, want: fail, missed: true},
-		"ratio within":            {row: Row{Figure: 9, Floor: 10, Bound: ratioAtLeast(0.9)}, wantRatio: 0.9, want: pass},
-		"ratio below":             {row: Row{Figure: 8, Floor: 10, Bound: ratioAtLeast(0.9)}, wantRatio: 0.8, want: fail, missed: true},
+		"too few":                 {row: Row{Figure: 0, Bound: &Bound{ofFigure, atLeast, 1}}, want: fail, missed: true},
+		"ratio within":            {row: Row{Figure: 9, Floor: 10, Bound: &Bound{ofRatio, atLeast, 0.9}}, wantRatio: 0.9, want: pass},
+		"ratio below":             {row: Row{Figure: 8, Floor: 10, Bound: &Bound{ofRatio, atLeast, 0.9}}, wantRatio: 0.8, want: fail, missed: true},
 		"ratio above":             {row: Row{Figure: 12, Floor: 10, Bound: ratioAtMost(1.1)}, wantRatio: 1.2, want: fail, missed: true},
 		"not a number":            {row: Row{Figure: Figure(math.NaN()), Bound: figureAtMost(5)}, want: fail, missed: true},
-		"no floor was measured":   {row: Row{Figure: 5, Bound: ratioAtLeast(0.9)}, want: fail, missed: true},
+		"no floor was measured":   {row: Row{Figure: 5, Bound: &Bound{ofRatio, atLeast, 0.9}}, want: fail, missed: true},
 		"nothing could be judged": {row: Row{Figure: 1, Bound: figureAtMost(5), Verdict: noisy}, want: noisy, missed: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,7 +26,7 @@ func measureShards(_ context.Context, l *lab) ([]Row, error) {
 	for i := range uids {
 		uids[i] = uuid.NewUUID()
 	}
-	shards, err := credentialSecrets(benchNamespace, "bench", uids, hash)
+	shards, err := credentialSecrets("bench", uids, hash)
 	if err != nil {
 		return nil, err
 	}

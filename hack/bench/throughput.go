@@ -60,7 +60,7 @@ func measureThroughput(ctx context.Context, l *lab) (_ []Row, err error) {
 	}
 	floor := max(median(got.library), median(got.verifier))
 	return []Row{
-		{What: fmt.Sprintf("logins with %d hash slots", hashSlots()), Unit: perSecond, Figure: Figure(median(got.logins)), Floor: Figure(floor), CPU: Figure(median(got.loginCost)), Bound: ratioAtLeast(minThroughput),
+		{What: fmt.Sprintf("logins with %d hash slots", hashSlots()), Unit: perSecond, Figure: Figure(median(got.logins)), Floor: Figure(floor), CPU: Figure(median(got.loginCost)), Bound: &Bound{ofRatio, atLeast, minThroughput},
 			Note: fmt.Sprintf("%s; the floor is the better loop with as many goroutines: the library's hash makes %.1f/s (%s CPU each), our Verifier %.1f/s (%s)",
 				"bound devices over HTTP, the shipped sidecar", median(got.library), nanoseconds.format(median(got.libraryCost)), median(got.verifier), nanoseconds.format(median(got.verifierCost)))},
 	}, nil

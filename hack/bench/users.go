@@ -137,10 +137,10 @@ func managedFields(managers ...string) []metav1.ManagedFieldsEntry {
 }
 
 // credentialSecrets shards one hash for all users as the manager does.
-func credentialSecrets(namespace, server string, uids []types.UID, hash password.Hash) ([]*corev1.Secret, error) {
+func credentialSecrets(server string, uids []types.UID, hash password.Hash) ([]*corev1.Secret, error) {
 	shards := make([]*corev1.Secret, credential.Shards)
 	for n, name := range credential.SecretNames(server) {
-		shards[n] = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Data: map[string][]byte{}}
+		shards[n] = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: benchNamespace, Name: name}, Data: map[string][]byte{}}
 	}
 	for _, uid := range uids {
 		value, err := credential.Encode(credential.Entry{Hash: hash.Encoded(), Source: string(uuid.NewUUID()) + "/123456789"})
@@ -160,7 +160,7 @@ func memoryRelay(users int, responseTime time.Duration, hash password.Hash) (*me
 		return nil, err
 	}
 	people := newSynthetic(server, users, ring)
-	shards, err := credentialSecrets(benchNamespace, server, people.uids, hash)
+	shards, err := credentialSecrets(server, people.uids, hash)
 	if err != nil {
 		return nil, err
 	}

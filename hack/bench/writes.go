@@ -56,7 +56,7 @@ func measureWrites(ctx context.Context, l *lab) (_ []Row, err error) {
 func countRows(what string, awaited []int, want float64, note string) []Row {
 	rows := []Row{{What: what + ", most writes", Unit: count, Figure: Figure(slices.Max(awaited)), Bound: figureAtMost(want), Note: note}}
 	if want > 0 {
-		rows = append(rows, Row{What: what + ", fewest writes", Unit: count, Figure: Figure(slices.Min(awaited)), Bound: figureAtLeast(want)})
+		rows = append(rows, Row{What: what + ", fewest writes", Unit: count, Figure: Figure(slices.Min(awaited)), Bound: &Bound{ofFigure, atLeast, want}})
 	}
 	return rows
 }
