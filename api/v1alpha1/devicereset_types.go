@@ -65,7 +65,8 @@ type DeviceResetSpec struct {
 	// +optional
 	PreviousDevice PreviousDevice `json:"previousDevice,omitempty"`
 
-	// requestedBy is who asked. The API server fills it in from the request; it cannot name another.
+	// requestedBy is who asked. Leave it out: admission policies fill it in from the request (Kubernetes 1.36
+	// and later) and refuse another's name.
 	// +kubebuilder:validation:MaxLength=512
 	// +optional
 	RequestedBy string `json:"requestedBy,omitempty"`

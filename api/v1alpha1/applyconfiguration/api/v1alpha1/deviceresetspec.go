@@ -33,7 +33,8 @@ type DeviceResetSpecApplyConfiguration struct {
 	NextDevice *apiv1alpha1.DeviceDigest `json:"nextDevice,omitempty"`
 	// previousDevice says whether the removed device may register again. Deny: it may not.
 	PreviousDevice *apiv1alpha1.PreviousDevice `json:"previousDevice,omitempty"`
-	// requestedBy is who asked. The API server fills it in from the request; it cannot name another.
+	// requestedBy is who asked. Leave it out: admission policies fill it in from the request (Kubernetes 1.36
+	// and later) and refuse another's name.
 	RequestedBy *string `json:"requestedBy,omitempty"`
 	// activeDeadlineSeconds is how long to wait for a user that does not exist yet before the reset
 	// fails, in seconds.
