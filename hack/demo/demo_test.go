@@ -15,7 +15,7 @@ import (
 func TestDemo(t *testing.T) {
 	programs := buildPrograms(t)
 	for name, tc := range map[string]struct {
-		env        string
+		keep       string
 		signal     syscall.Signal // sent when the output has the text
 		at         string
 		want       int
@@ -23,13 +23,13 @@ func TestDemo(t *testing.T) {
 	}{
 		"to its end":              {want: 0, wantOutput: "Everything was as it should be."},
 		"Ctrl-C in the middle":    {signal: syscall.SIGINT, at: "taro logs in from", want: 130, wantOutput: "interrupt: ending everything"},
-		"SIGTERM while it starts": {env: "KEEP=1", signal: syscall.SIGTERM, at: "etcd is ready", want: 143, wantOutput: "terminated: ending everything"},
+		"SIGTERM while it starts": {keep: "1", signal: syscall.SIGTERM, at: "etcd is ready", want: 143, wantOutput: "terminated: ending everything"},
 		"hung up while installed": {signal: syscall.SIGHUP, at: "apply -k config/rbac", want: 129, wantOutput: "hangup: ending everything"},
 		"without a pipe's reader": {at: "etcd is ready", signal: syscall.SIGPIPE, want: 1, wantOutput: "nobody reads"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := startDemo(t, programs, tc.env)
+			d := startDemo(t, programs, "KEEP="+tc.keep)
 			if tc.at != "" {
 				d.await(tc.at)
 				d.noteAddresses()
@@ -43,31 +43,20 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// TestKeptDemoCanBeUsed pastes what the demo prints into a shell, until Ctrl-C.
+// TestKeptDemoCanBeUsed pastes what the demo prints into a shell that has no kubectl, until Ctrl-C.
 func TestKeptDemoCanBeUsed(t *testing.T) {
 	t.Parallel()
-	d := startDemo(t, buildPrograms(t), "KEEP=1")
+	programs, path := buildPrograms(t), "PATH="+pathWithoutKubectl(t)
+	d := startDemo(t, programs, "KEEP=1", path)
 	d.await("Ctrl-C ends everything")
 	d.noteAddresses()
-	lines := strings.Split(d.out.String(), "\n")
-	var script strings.Builder
-	for i, line := range lines {
-		if strings.HasPrefix(line, "export ") {
-			fmt.Fprintln(&script, line)
-		}
-		if line == "Three things to try:" {
-			script.WriteString(strings.ReplaceAll(strings.Join(lines[i+1:len(lines)-3], "\n"), "$ ", ""))
-		}
-	}
-	assets, err := findAssets()
-	if err != nil {
-		t.Fatal(err)
-	}
-	shell := exec.Command("sh", "-ec", script.String())
-	shell.Env = append(os.Environ(), "PATH="+assets+":"+os.Getenv("PATH"), "HOME="+t.TempDir(), "no_proxy=127.0.0.1")
+
+	script := pasted(d.out.String())
+	shell := exec.Command("sh", "-ec", script)
+	shell.Env = append(os.Environ(), path, "HOME="+t.TempDir(), "no_proxy=127.0.0.1")
 	out, err := shell.CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v of\n%s\nwhich printed\n%s", err, script.String(), out)
+		t.Fatalf("%v of\n%s\nwhich printed\n%s", err, script, out)
 	}
 	for _, want := range []string{"allowedCIDRs", `"slot":"pc"`, "HTTP 200", "relayuser.tegata.dev/taro patched"} {
 		if !strings.Contains(string(out), want) {
@@ -79,6 +68,35 @@ func TestKeptDemoCanBeUsed(t *testing.T) {
 	}
 	d.wantEnd(0, "interrupt: ending everything")
 	d.wantNothingLeft()
+}
+
+// pasted is what a kept demo asks to be pasted: the exports, and the things to try.
+func pasted(output string) string {
+	_, output, _ = strings.Cut(output, "It is left running")
+	var script strings.Builder
+	for line := range strings.Lines(output) {
+		command, isCommand := strings.CutPrefix(line, "$ ")
+		if isCommand || strings.HasPrefix(line, "export ") || strings.HasPrefix(line, "    ") {
+			script.WriteString(command)
+		}
+	}
+	return script.String()
+}
+
+// pathWithoutKubectl has what else the story uses.
+func pathWithoutKubectl(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"sh", "curl", "tee", "sed", "grep", "cksum"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // TestDemoFailsClearly has something missing or broken.
@@ -103,14 +121,15 @@ func TestDemoFailsClearly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			programs, env := buildPrograms(t), ""
+			programs := buildPrograms(t)
+			var env []string
 			if tc.crash != "" {
 				programs = copyWithCrash(t, programs, tc.crash)
 			}
 			if tc.env != nil {
-				env = tc.env(t)
+				env = append(env, tc.env(t))
 			}
-			d := startDemo(t, programs, env)
+			d := startDemo(t, programs, env...)
 			for _, want := range append(tc.want, "FAILED") {
 				d.wantEnd(1, want)
 			}

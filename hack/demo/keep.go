@@ -11,7 +11,7 @@ func (c *cluster) keep(ctx context.Context) error {
 	c.screen.title("It is left running, for another terminal in this directory:")
 	c.screen.line("export KUBECONFIG=%s", c.kubeconfig())
 	if _, err := exec.LookPath("kubectl"); err != nil {
-		c.screen.line("export PATH=$PATH:%s", c.tools.assets)
+		c.screen.line(`export PATH="$PATH:%s"`, c.tools.assets)
 	}
 	c.screen.line("\nThree things to try:")
 	for _, line := range c.invitations() {

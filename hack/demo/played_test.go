@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -53,11 +54,11 @@ func (o *output) String() string {
 }
 
 // startDemo starts a demo in the root of the repository with a directory for temporary files of its own.
-func startDemo(t *testing.T, programs, env string) *played {
+func startDemo(t *testing.T, programs string, env ...string) *played {
 	t.Helper()
 	d := &played{t: t, cmd: exec.Command(filepath.Join(programs, "demo")), temp: t.TempDir(), ended: make(chan struct{})}
 	d.cmd.Dir = filepath.Join("..", "..")
-	d.cmd.Env = append(os.Environ(), "KEEP=", env, "TMPDIR="+d.temp, mark+"="+d.temp)
+	d.cmd.Env = slices.Concat(os.Environ(), []string{"KEEP=", "TMPDIR=" + d.temp, mark + "=" + d.temp}, env)
 	d.cmd.Stdout, d.cmd.Stderr = &d.out, &d.out
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)

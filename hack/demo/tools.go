@@ -58,5 +58,5 @@ func findAssets() (string, error) {
 	if _, err := exec.LookPath(filepath.Join(dir, "kube-controller-manager")); err != nil {
 		return "", fmt.Errorf("%w: unset KUBEBUILDER_ASSETS and run `make demo`, which builds it", err)
 	}
-	return dir, nil
+	return filepath.Abs(dir)
 }
