@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	pageSize   = 500
-	minBackoff = 100 * time.Millisecond
-	maxBackoff = 5 * time.Second
+	defaultPageSize = 500
+	minBackoff      = 100 * time.Millisecond
+	maxBackoff      = 5 * time.Second
 	// A watch is ended by the server after a time in this range and then taken up again.
 	minWatch = 5 * time.Minute
 	maxWatch = 10 * time.Minute
@@ -43,6 +43,8 @@ type sink[T client.Object] interface {
 // a reset that is already Complete), and must be able to list anew on demand.
 type follower[T client.Object] struct {
 	followed[T]
+	// pageSize is how many objects a page of a list has.
+	pageSize int64
 
 	mu      sync.Mutex
 	waiters []chan struct{}
@@ -62,7 +64,7 @@ type followed[T client.Object] struct {
 }
 
 func newFollower[T client.Object](what followed[T]) *follower[T] {
-	return &follower[T]{followed: what, wake: make(chan struct{}, 1), synced: make(chan struct{})}
+	return &follower[T]{followed: what, pageSize: defaultPageSize, wake: make(chan struct{}, 1), synced: make(chan struct{})}
 }
 
 // run follows until ctx ends.
@@ -129,7 +131,7 @@ func (f *follower[T]) list(ctx context.Context) (string, error) {
 	page := f.newList()
 	next := ""
 	for {
-		options := append([]client.ListOption{client.Limit(pageSize), client.Continue(next)}, f.options...)
+		options := append([]client.ListOption{client.Limit(f.pageSize), client.Continue(next)}, f.options...)
 		if err := f.client.List(ctx, page, options...); err != nil {
 			return "", err
 		}
@@ -178,6 +180,8 @@ func (f *follower[T]) watchOnce(ctx context.Context, resourceVersion *string) (p
 	defer w.Stop()
 	for {
 		select {
+		case <-ctx.Done():
+			return progressed, false
 		case <-f.wake:
 			return true, true
 		case event, open := <-w.ResultChan():

@@ -40,21 +40,19 @@ var SlotNames = [decision.SlotCount]v1alpha1.Slot{
 	decision.SlotMobile: v1alpha1.SlotMobile,
 }
 
-// slotState reads a slot so that whatever is inconsistent admits nobody: a Registered slot without a
-// binding matches no device.
+// slotState reads a slot so that whatever is inconsistent admits nobody: it counts as Registered without
+// a digest, which matches no device. A slot that holds a binding is never free, whatever its state says.
 func slotState(s *v1alpha1.SlotStatus) decision.SlotState {
-	d := decision.SlotState{}
-	switch s.State {
-	case v1alpha1.SlotRegistered:
-		d.State = decision.Registered
-		if s.Binding != nil {
-			d.Digest = decision.Digest(s.Binding.Digest)
-			d.RegisteredTime = s.Binding.RegisteredTime.Time
-		}
-	case v1alpha1.SlotReserved:
+	d := decision.SlotState{State: decision.Registered}
+	switch {
+	case s.State == v1alpha1.SlotRegistered && s.Binding != nil:
+		d.Digest = decision.Digest(s.Binding.Digest)
+		d.RegisteredTime = s.Binding.RegisteredTime.Time
+	case s.State == v1alpha1.SlotReserved && s.Binding == nil:
 		d.State = decision.Reserved
 		d.Digest = decision.Digest(s.ReservedFor)
-	case v1alpha1.SlotUnregistered:
+	case s.State == v1alpha1.SlotUnregistered && s.Binding == nil:
+		d.State = decision.Unregistered
 	}
 	if len(s.Revoked) > 0 {
 		d.Revoked = make([]decision.Digest, len(s.Revoked))
