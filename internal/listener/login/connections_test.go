@@ -55,49 +55,76 @@ func TestConnectionsThatAskNothingKeepNobodyOut(t *testing.T) {
 	}
 }
 
-// TestLoginsUnderWayAreNotPushedOut: room comes only from connections that wait; without any, the next
-// one waits itself.
-func TestLoginsUnderWayAreNotPushedOut(t *testing.T) {
-	const limit = 4
+// crowd sends as many logins as there may be connections, and when all are under way, as many again.
+// release lets them be decided; outcomes has the answers to the first half and to the second.
+func crowd(t *testing.T, limit int, grace time.Duration) (release func(), outcomes [2]<-chan outcome) {
+	t.Helper()
 	service := denying(decision.PasswordMismatch)
-	arrived, release := make(chan struct{}, 2*limit), make(chan struct{})
+	arrived, decide := make(chan struct{}, 2*limit), make(chan struct{})
 	service.check = func(context.Context, *authn.Attempt) authn.Result {
 		arrived <- struct{}{}
-		<-release
+		<-decide
 		return authn.Result{}
 	}
-	s := serve(t, ServerOptions{Handler: NewHandler(service), MaxConnections: limit, Timeouts: patient})
-	type outcome struct {
-		raw string
-		err error
-	}
-	outcomes := make(chan outcome, 2*limit)
-	ask := func() {
+	timeouts := patient
+	timeouts.Grace = grace
+	s := serve(t, ServerOptions{Handler: NewHandler(service), MaxConnections: limit, Timeouts: timeouts})
+	ask := func(to chan<- outcome) {
 		raw, err := exchange(s.address, post(goodBody))
-		outcomes <- outcome{raw, err}
+		to <- outcome{raw, err}
 	}
-	for range limit {
-		go ask()
-		<-arrived
-	}
-	for range limit {
-		go ask()
+	var halves [2]chan outcome
+	for i := range halves {
+		halves[i] = make(chan outcome, limit)
+		outcomes[i] = halves[i]
+		for range limit {
+			go ask(halves[i])
+			if i == 0 {
+				<-arrived
+			}
+		}
 	}
 	select {
 	case <-arrived:
 		t.Errorf("more than %d logins are under way", limit)
 	case <-time.After(100 * time.Millisecond):
 	}
-	close(release)
-	for range 2 * limit {
-		got := <-outcomes
+	return func() { close(decide) }, outcomes
+}
+
+type outcome struct {
+	raw string
+	err error
+}
+
+func expectDenials(t *testing.T, from <-chan outcome, n int) {
+	t.Helper()
+	for range n {
+		got := <-from
 		if got.err != nil {
-			t.Fatal(got.err)
+			t.Error(got.err)
+			continue
 		}
 		if a := parse(t, got.raw); a.status != http.StatusUnauthorized {
 			t.Errorf("answered %v", a)
 		}
 	}
+}
+
+func TestLoginsUnderWayAreNotPushedOut(t *testing.T) {
+	release, outcomes := crowd(t, 4, time.Millisecond)
+	release()
+	expectDenials(t, outcomes[0], 4)
+	for range 4 {
+		<-outcomes[1] // after so short a grace these may have been pushed out
+	}
+}
+
+func TestNewConnectionsHaveTheirGrace(t *testing.T) {
+	release, outcomes := crowd(t, 4, time.Hour)
+	release()
+	expectDenials(t, outcomes[0], 4)
+	expectDenials(t, outcomes[1], 4)
 }
 
 // TestNoMoreThanTheLimitAreOpen counts, through any mixture of what connections do.
