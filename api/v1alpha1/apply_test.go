@@ -23,8 +23,10 @@ type kubectl struct {
 	namespace string
 }
 
+// newKubectl makes the test run beside others, which its namespace keeps it apart from.
 func newKubectl(t *testing.T) kubectl {
 	t.Helper()
+	t.Parallel()
 	env := testenv.Shared(t)
 	return kubectl{t: t, env: env, namespace: env.Namespace(t)}
 }
