@@ -73,9 +73,10 @@ func TestResyncListsAfterTheCall(t *testing.T) {
 	go func() { earlier <- f.source.Resync(t.Context()) }()
 	<-held
 	second := create(t, env, testenv.User(namespace, "second", server))
+	waiting := f.waiting()
 	go func() { later <- f.source.Resync(t.Context()) }()
 	testenv.Eventually(t, soon, func() error {
-		if !f.source.users.wanted() {
+		if f.waiting() == waiting {
 			return errors.New("the later call has not begun")
 		}
 		return nil
@@ -90,6 +91,13 @@ func TestResyncListsAfterTheCall(t *testing.T) {
 	if err := errors.Join(f.knows("second", true)(), f.hasObserved(second.ResourceVersion)); err != nil {
 		t.Error(err)
 	}
+}
+
+// waiting is how many calls of Resync wait for a list to begin.
+func (f *following) waiting() int {
+	f.source.users.mu.Lock()
+	defer f.source.users.mu.Unlock()
+	return len(f.source.users.waiters)
 }
 
 // TestResyncFindsDeletedUsers: a list that does not hold a user any more removes it.

@@ -134,6 +134,10 @@ type userSink struct {
 func (s *userSink) begin() { s.lists++ }
 
 func (s *userSink) put(u *v1alpha1.RelayUser, listed bool) {
+	if u.DeletionTimestamp != nil {
+		s.remove(u) // finalizers may keep it for long; nobody logs in meanwhile
+		return
+	}
 	s.urgent = s.directory.put(u, s.lists) && !listed
 }
 

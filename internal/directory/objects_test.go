@@ -155,6 +155,25 @@ func TestPolicyFollowsTheServer(t *testing.T) {
 	testenv.Eventually(t, soon, code(293))
 }
 
+// TestUnlistedObjectIsGone: an object that was deleted while no watch told so is missed by the next list.
+func TestUnlistedObjectIsGone(t *testing.T) {
+	var got []string
+	s := &singleSink[*corev1.Secret]{
+		set:   func(o *corev1.Secret) { got = append(got, o.Name) },
+		unset: func() { got = append(got, "gone") },
+	}
+	for _, names := range [][]string{{"a"}, {"b"}, {}} {
+		s.begin()
+		for _, name := range names {
+			s.put(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}}, true)
+		}
+		s.commit("1")
+	}
+	if want := []string{"a", "b", "gone"}; !slices.Equal(got, want) {
+		t.Errorf("told %v, want %v", got, want)
+	}
+}
+
 func mustParseHash(t testing.TB) password.Hash {
 	t.Helper()
 	h, err := password.Parse(testHash)
