@@ -52,15 +52,9 @@ func shardName(user *v1alpha1.RelayUser) types.NamespacedName {
 
 // newShard is the Secret that holds a user's entry, with that entry only.
 func newShard(server *v1alpha1.RelayServer, user *v1alpha1.RelayUser, value []byte) *corev1.Secret {
-	name := shardName(user)
-	return &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: name.Namespace, Name: name.Name,
-			Labels:          secretLabels(server, v1alpha1.SecretTypeCredentials),
-			OwnerReferences: []metav1.OwnerReference{serverReference(server)},
-		},
-		Data: map[string][]byte{credential.Key(user.UID): value},
-	}
+	secret := emptyShard(server, shardName(user).Name)
+	secret.Data = map[string][]byte{credential.Key(user.UID): value}
+	return secret
 }
 
 // ownsShard says whether a Secret is one of the server's.

@@ -95,17 +95,21 @@ func (r *serverReconciler) provide(ctx context.Context, server *v1alpha1.RelaySe
 	if keyID != "" {
 		found.keyID = keyID
 	}
-	taken, err := r.ensureSidecarAccess(ctx, server)
-	if err != nil {
-		return found, err
-	}
-	for _, obstacle := range []*obstacle{problem, taken} {
-		if obstacle != nil {
-			found.ready = isNot(v1alpha1.ConditionReady, obstacle.reason, obstacle.message)
-			// What is in the way may bear no label of ours, and then nothing tells when it is gone.
-			found.wait = obstacleRetry
+	// In this order: the sidecars may read what bears these names only once all of it is known to be ours.
+	for _, ensure := range []func(context.Context, *v1alpha1.RelayServer) (*obstacle, error){
+		r.ensureShards, r.ensureSidecarAccess,
+	} {
+		if problem != nil {
 			break
 		}
+		if problem, err = ensure(ctx, server); err != nil {
+			return found, err
+		}
+	}
+	if problem != nil {
+		found.ready = isNot(v1alpha1.ConditionReady, problem.reason, problem.message)
+		// What is in the way may bear no label of ours, and then nothing tells when it is gone.
+		found.wait = obstacleRetry
 	}
 	return found, nil
 }

@@ -132,6 +132,10 @@ func checkSecret(user *v1alpha1.RelayUser, secret *corev1.Secret) passwordFacts 
 	if secret.Labels[v1alpha1.LabelSecretType] != v1alpha1.SecretTypePassword {
 		return notLabelled(secret)
 	}
+	if owner := metav1.GetControllerOf(secret); owner != nil && owner.Kind == kindRelayUser && owner.UID != user.UID {
+		return refuse(v1alpha1.ReasonPasswordRefused,
+			"Secret %s holds the temporary password of RelayUser %s: name a Secret of this user's own", secret.Name, owner.Name)
+	}
 	facts, err := parseSecret(secret)
 	if err != nil {
 		return refuse(v1alpha1.ReasonPasswordRefused, "Secret %s cannot be used: %v", secret.Name, err)

@@ -58,10 +58,16 @@ type RelayUserSpec struct {
 	Suspended bool `json:"suspended,omitempty"`
 
 	// validFrom is the time before which every login is refused.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	// +optional
 	ValidFrom *metav1.Time `json:"validFrom,omitempty"`
 
 	// validUntil is the time from which every login is refused.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	// +optional
 	ValidUntil *metav1.Time `json:"validUntil,omitempty"`
 
@@ -171,12 +177,18 @@ type Binding struct {
 	// kind tells how the device identified itself.
 	Kind FingerprintKind `json:"kind"`
 	// registeredTime is when the device was registered.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	RegisteredTime metav1.Time `json:"registeredTime"`
 	// registeredFrom is the source address from which the device was registered.
 	// +kubebuilder:validation:MaxLength=45
 	// +optional
 	RegisteredFrom string `json:"registeredFrom,omitempty"`
 	// lastSeenTime is about when the device last logged in.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	// +optional
 	LastSeenTime *metav1.Time `json:"lastSeenTime,omitempty"`
 }
@@ -186,6 +198,9 @@ type RevokedDevice struct {
 	// digest is the keyed digest of the device's fingerprint.
 	Digest DeviceDigest `json:"digest"`
 	// time is when the device was removed.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	Time metav1.Time `json:"time"`
 	// requestID is the DeviceReset that removed it.
 	// +kubebuilder:validation:MaxLength=253
@@ -201,6 +216,9 @@ type HandledReset struct {
 	// +kubebuilder:validation:MaxLength=64
 	UID string `json:"uid"`
 	// time is when it was carried out.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	Time metav1.Time `json:"time"`
 	// outcome is what was done.
 	Outcome SlotOutcome `json:"outcome"`
@@ -241,9 +259,15 @@ type SlotStatus struct {
 	// +optional
 	HandledResets []HandledReset `json:"handledResets,omitempty"`
 	// lastResetTime is when the slot was last reset.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	// +optional
 	LastResetTime *metav1.Time `json:"lastResetTime,omitempty"`
 }
+
+// MaxFailureCount is where the counts of failures stop.
+const MaxFailureCount = 1_000_000_000_000_000
 
 // LoginFailure is one kind of recent failure; equal ones are counted together.
 type LoginFailure struct {
@@ -251,10 +275,18 @@ type LoginFailure struct {
 	// +kubebuilder:validation:MaxLength=64
 	Reason Reason `json:"reason"`
 	// firstTime is when the first of them happened.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	FirstTime metav1.Time `json:"firstTime"`
 	// lastTime is when the last of them happened.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	LastTime metav1.Time `json:"lastTime"`
 	// count is how many there were.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000000000
 	Count int64 `json:"count"`
 	// slot is the slot that was asked for.
 	// +optional
@@ -292,6 +324,9 @@ type LastFailure struct {
 	// +optional
 	Reason Reason `json:"reason,omitempty"`
 	// time is when it happened.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	// +optional
 	Time *metav1.Time `json:"time,omitempty"`
 }
@@ -362,9 +397,14 @@ type RelayUserStatus struct {
 	// +optional
 	LastFailure LastFailure `json:"lastFailure,omitempty,omitzero"`
 	// failureCount is how many logins were refused in all.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000000000
 	// +optional
 	FailureCount int64 `json:"failureCount,omitempty"`
 	// lastLoginTime is about when a login last succeeded.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	// +optional
 	LastLoginTime *metav1.Time `json:"lastLoginTime,omitempty"`
 }

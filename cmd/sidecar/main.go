@@ -64,7 +64,7 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 	})
 	keeper = liveness.NewKeeper(liveness.KeeperOptions{
 		Client: api, Namespace: o.namespace, Server: o.server, Identity: o.identity,
-		Duration: maxStaleness(users), Observed: users.Observed, Resync: source.Resync,
+		Duration: maxStaleness(users), Observed: users.Observed, Resync: source.Resync, FailingSince: source.FailingSince,
 		Log: log.WithName("lease"),
 	})
 	recorder := failures.NewRecorder(api, o.namespace, failures.NewMetrics(registry), log.WithName("failures"))

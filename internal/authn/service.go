@@ -10,8 +10,8 @@ import (
 	"github.com/tegata-dev/tegata/internal/password"
 )
 
-// enrollTimeout bounds the writing of an enrolment, retries included.
-const enrollTimeout = 5 * time.Second
+// replyMargin is what is left of a denial's time when an enrolment is given up.
+const replyMargin = 20 * time.Millisecond
 
 // Service answers logins.
 type Service struct {
@@ -21,6 +21,7 @@ type Service struct {
 	liveness  Liveness
 	recorder  Recorder
 	throttle  *throttle
+	preferred inFlight
 	metrics   *Metrics
 	now       func() time.Time
 	log       logr.Logger
@@ -62,8 +63,8 @@ func (s *Service) Denial() Denial {
 // Policy is the relay's current policy, nil while it is not known.
 func (s *Service) Policy() *Policy { return s.directory.Policy() }
 
-// Check answers one login. It always returns within the deadline of ctx plus one password hash, or the
-// time that storing an enrolment may take.
+// Check answers one login. It returns within the policy's response time, or, when a password hash that has
+// begun takes longer, as soon as that is done.
 func (s *Service) Check(ctx context.Context, a *Attempt) Result {
 	l := s.begin(a)
 	l.result.Outcome = s.outcome(ctx, l)
@@ -100,16 +101,21 @@ func (s *Service) outcome(ctx context.Context, l *login) decision.Outcome {
 	}
 	passwordOK, err := s.verify(ctx, l)
 	if err != nil {
-		permit.refund()
+		permit.refundAll()
 		return l.deny(decision.ServerUnavailable)
-	}
-	if passwordOK {
-		// Only guesses count: a person with a new phone, who knows the password, may try again and again.
-		permit.refund()
 	}
 	outcome := s.decide(l, passwordOK)
 	if outcome.Verdict == decision.Enroll {
 		outcome = s.enroll(ctx, l)
+	}
+	switch {
+	case outcome.Verdict != decision.Deny:
+		permit.refundAll()
+	case passwordOK:
+		// Only guesses count against the name: a person with a new phone, who knows the password, may try
+		// again and again. The source's token stays taken: whoever has an account of their own could
+		// otherwise tell from what is left of it whether a password was right.
+		permit.refundName()
 	}
 	// The hash and the enrolment took time, in which this sidecar may have been frozen or cut off.
 	if outcome.Verdict != decision.Deny && !s.liveness.Fresh() {
@@ -123,7 +129,8 @@ func (s *Service) verify(ctx context.Context, l *login) (bool, error) {
 	ctx, cancel := context.WithDeadline(ctx, l.attempt.Arrival.Add(l.policy.Denial.ResponseTime*3/4))
 	defer cancel()
 	priority := password.Ordinary
-	if l.fromBoundDevice() {
+	if l.fromBoundDevice() && s.preferred.enter(l.account.UID) {
+		defer s.preferred.leave(l.account.UID)
 		priority = password.Preferred
 	}
 	return s.verifier.Verify(ctx, l.hash, l.attempt.Password, priority)
@@ -159,7 +166,9 @@ func (s *Service) input(l *login, passwordOK bool, user *decision.User) decision
 }
 
 func (s *Service) enroll(ctx context.Context, l *login) decision.Outcome {
-	ctx, cancel := context.WithTimeout(ctx, enrollTimeout)
+	// An enrolment that takes longer than a denial would show, by the time of its own denial, that the
+	// password was right. If it is stored all the same, the next login finds it.
+	ctx, cancel := context.WithDeadline(ctx, l.attempt.Arrival.Add(l.policy.Denial.ResponseTime-replyMargin))
 	defer cancel()
 	slot := l.attempt.slot()
 	outcome, err := s.enroller.Enroll(ctx, Enrollment{

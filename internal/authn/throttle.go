@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/tegata-dev/tegata/internal/loginname"
 )
 
 // Bounds of the throttle's memory. At its bound a table forgets the least recently used entry.
@@ -20,7 +22,7 @@ const (
 )
 
 // throttle limits password guessing. Every attempt takes one token of its login name's and one of its
-// source's; a right password gives both back. An attempt from the device that is bound takes from
+// source's. A right password gives the name's back, a login that is allowed both. An attempt from the device that is bound takes from
 // a lane of its own (user, source) instead, which nobody else can empty: so nobody can lock the owner
 // out, and a copied fingerprint does not open unlimited guessing.
 type throttle struct {
@@ -57,60 +59,56 @@ func newLRU[K comparable](size int) *simplelru.LRU[K, *bucket] {
 	return lru
 }
 
-// permit is a token of each bucket that an attempt took from.
+// permit is the tokens that an attempt has taken.
 type permit struct {
 	throttle *throttle
-	taken    [2]taken
-	n        int
+	// name is the login name's, or the bound device's in its own lane; source is nil there.
+	name, source *bucket
+	policy       *Policy
 }
 
-type taken struct {
-	bucket *bucket
-	limit  Limit
-}
-
-// refund gives the tokens back.
-func (p *permit) refund() {
+// refundName gives the name's token back, refundAll the source's as well.
+func (p *permit) refundName() {
 	p.throttle.mu.Lock()
 	defer p.throttle.mu.Unlock()
-	for _, t := range p.taken[:p.n] {
-		t.bucket.refund(t.limit)
+	p.name.refund(p.policy.PerUser)
+}
+
+func (p *permit) refundAll() {
+	p.throttle.mu.Lock()
+	defer p.throttle.mu.Unlock()
+	p.name.refund(p.policy.PerUser)
+	if p.source != nil {
+		p.source.refund(p.policy.PerSource)
 	}
 }
 
+// take takes the tokens of an attempt. The source's comes first, and stays taken when the name has none
+// left: what is left of the source's must not tell which names are known, or hard pressed.
 func (t *throttle) take(l *login) (permit, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	p := permit{throttle: t}
+	p := permit{throttle: t, policy: l.policy}
 	source := sourceKey(l.attempt.Source)
 	if l.fromBoundDevice() {
-		p.add(find(t.devices, deviceLane{l.account.UID, source}), l.policy.PerUser)
-	} else {
-		p.add(t.user(l), l.policy.PerUser)
-		p.add(find(t.sources, source), l.policy.PerSource)
+		p.name = find(t.devices, deviceLane{l.account.UID, source})
+		return p, p.name.take(now, l.policy.PerUser)
 	}
-	for i, k := range p.taken[:p.n] {
-		if !k.bucket.take(now, k.limit) {
-			for _, earlier := range p.taken[:i] {
-				earlier.bucket.refund(earlier.limit)
-			}
-			return permit{}, false
-		}
-	}
-	return p, true
+	p.name, p.source = t.user(l), find(t.sources, source)
+	return p, p.source.take(now, l.policy.PerSource) && p.name.take(now, l.policy.PerUser)
 }
 
-func (p *permit) add(b *bucket, l Limit) {
-	p.taken[p.n] = taken{b, l}
-	p.n++
-}
-
+// user is the bucket of a login name, in whichever spelling.
 func (t *throttle) user(l *login) *bucket {
 	if l.account != nil {
 		return find(t.users, l.account.UID)
 	}
-	return &t.unknown[maphash.String(t.seed, l.attempt.UserName)%unknownNames]
+	name, err := loginname.Normalize(l.attempt.UserName)
+	if err != nil {
+		name = l.attempt.UserName
+	}
+	return &t.unknown[maphash.String(t.seed, name)%unknownNames]
 }
 
 func find[K comparable](lru *simplelru.LRU[K, *bucket], key K) *bucket {
@@ -143,6 +141,8 @@ func (b *bucket) take(now time.Time, l Limit) bool {
 	full := b.full
 	if full.Before(now) {
 		full = now
+	} else if latest := now.Add(l.Interval); full.After(latest) {
+		full = latest // the limit was loosened since
 	}
 	full = full.Add(l.perToken())
 	if full.Sub(now) > l.Interval {

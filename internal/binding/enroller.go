@@ -78,7 +78,7 @@ func (e *Enroller) try(ctx context.Context, r Request, id string) (decision.Outc
 	if err := e.Client.Get(ctx, client.ObjectKey{Namespace: e.Namespace, Name: r.Name}, &user); err != nil {
 		return decision.Outcome{}, fmt.Errorf("read user %s: %w", r.Name, err)
 	}
-	if string(user.UID) != r.UID {
+	if string(user.UID) != r.UID || user.DeletionTimestamp != nil {
 		return decision.Outcome{}, fmt.Errorf("user %s: %w", r.Name, ErrUserGone)
 	}
 	state := e.User(&user)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -23,7 +24,10 @@ type Source struct {
 	synced    []<-chan struct{}
 }
 
-type runner interface{ run(context.Context) }
+type runner interface {
+	run(ctx context.Context)
+	failingSince() time.Time
+}
 
 // NewSource prepares the watches of a directory. onObserved is told of every resourceVersion of
 // RelayUsers that the directory reflects from then on, after it does; urgent means that a slot changed,
@@ -119,6 +123,17 @@ func (s *Source) WaitForSync(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// FailingSince is since when something of what is followed could not be read; zero while all of it can.
+func (s *Source) FailingSince() time.Time {
+	var oldest time.Time
+	for _, f := range s.followers {
+		if since := f.failingSince(); !since.IsZero() && (oldest.IsZero() || since.Before(oldest)) {
+			oldest = since
+		}
+	}
+	return oldest
 }
 
 // Resync reads all users anew from the API server, with a list that begins after the call.

@@ -47,6 +47,7 @@ type follower[T client.Object] struct {
 	pageSize int64
 
 	mu      sync.Mutex
+	failing time.Time // since when neither list nor watch has succeeded; zero while one does
 	waiters []chan struct{}
 	wake    chan struct{}
 	synced  chan struct{}
@@ -80,6 +81,7 @@ func (f *follower[T]) run(ctx context.Context) {
 			continue
 		}
 		backoff = minBackoff
+		f.succeeded()
 		f.once.Do(func() { close(f.synced) })
 		for _, w := range waiters {
 			close(w)
@@ -177,6 +179,7 @@ func (f *follower[T]) watchOnce(ctx context.Context, resourceVersion *string) (p
 		f.failed(ctx, "Watch failed", err)
 		return false, isExpired(err)
 	}
+	f.succeeded()
 	defer w.Stop()
 	for {
 		select {
@@ -189,8 +192,9 @@ func (f *follower[T]) watchOnce(ctx context.Context, resourceVersion *string) (p
 				return progressed, false
 			}
 			if err := f.apply(event, resourceVersion); err != nil {
+				// Only a list shows whether what is followed can be read again.
 				f.failed(ctx, "Watch ended", err)
-				return progressed, isExpired(err)
+				return progressed, true
 			}
 			progressed = true
 		}
@@ -223,7 +227,25 @@ func (f *follower[T]) wanted() bool {
 	return len(f.waiters) > 0
 }
 
+// failingSince is since when what is followed could not be read; zero while it can.
+func (f *follower[T]) failingSince() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failing
+}
+
+func (f *follower[T]) succeeded() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failing = time.Time{}
+}
+
 func (f *follower[T]) failed(ctx context.Context, what string, err error) {
+	f.mu.Lock()
+	if f.failing.IsZero() {
+		f.failing = time.Now()
+	}
+	f.mu.Unlock()
 	if ctx.Err() == nil && !errors.Is(err, context.Canceled) {
 		f.log.Info(what+", trying again", "error", err.Error())
 	}

@@ -78,11 +78,12 @@ func (b *batch) add(older *batch) {
 // apply merges the batch into a status.
 func (b *batch) apply(status *v1alpha1.RelayUserStatus) {
 	if b.count > 0 {
+		b.bringBack(status.RecentFailures)
 		for _, f := range b.failures {
 			status.RecentFailures = mergeFailure(status.RecentFailures, f)
 		}
 		status.RecentFailures = newestFirst(status.RecentFailures, b.limit)
-		status.FailureCount += b.count
+		status.FailureCount = min(status.FailureCount+b.count, v1alpha1.MaxFailureCount)
 		newest := status.RecentFailures[0]
 		at := newest.LastTime
 		status.LastFailure = v1alpha1.LastFailure{Reason: newest.Reason, Time: &at}
@@ -93,6 +94,21 @@ func (b *batch) apply(status *v1alpha1.RelayUserStatus) {
 	}
 	for slot, s := range b.seen {
 		binding.Seen(status, slot, s.bindingID, s.at)
+	}
+}
+
+// maxClockSkew is how far apart sidecars' clocks may be without harm.
+const maxClockSkew = time.Minute
+
+// bringBack dates stored failures that are in this batch's future as of its newest. A clock that was ahead
+// must not hide what happens now behind what it recorded.
+func (b *batch) bringBack(stored []v1alpha1.LoginFailure) {
+	newest := b.failures[0].LastTime
+	latest := metav1.NewTime(newest.Add(maxClockSkew))
+	for i := range stored {
+		if latest.Before(&stored[i].LastTime) {
+			stored[i].LastTime = newest
+		}
 	}
 }
 
@@ -115,7 +131,7 @@ func mergeFailure(list []v1alpha1.LoginFailure, f v1alpha1.LoginFailure) []v1alp
 		return append(list, f)
 	}
 	known := &list[i]
-	known.Count += f.Count
+	known.Count = min(known.Count+f.Count, v1alpha1.MaxFailureCount)
 	if f.FirstTime.Before(&known.FirstTime) {
 		known.FirstTime = f.FirstTime
 	}

@@ -43,6 +43,9 @@ type KeeperOptions struct {
 	// Observed is the newest resourceVersion of RelayUsers that logins are decided on, and when the API
 	// server last confirmed it.
 	Observed func() (resourceVersion string, at time.Time)
+	// FailingSince is since when users, credentials, keys or policy could not be read; zero while all can.
+	// Nil: always.
+	FailingSince func() time.Time
 	// Resync reads all users anew.
 	Resync func(context.Context) error
 	Log    logr.Logger
@@ -131,6 +134,8 @@ func (k *Keeper) Run(ctx context.Context) {
 		wait := k.interval()
 		if err := k.renew(ctx); err != nil && ctx.Err() == nil {
 			k.Log.Info("Lease could not be renewed, trying again", "error", err.Error(), "fresh", k.Fresh())
+		}
+		if !k.Fresh() {
 			wait = min(wait, retryDelay)
 		}
 		k.wait(ctx, wait)
@@ -145,7 +150,8 @@ func (k *Keeper) renew(ctx context.Context) error {
 	if err := k.write(ctx, sent); err != nil {
 		return err
 	}
-	if lapsed {
+	// It may have run out while its renewal was under way.
+	if lapsed || !k.Fresh() {
 		resync, cancel := context.WithTimeout(ctx, resyncLimit)
 		defer cancel()
 		if err := k.Resync(resync); err != nil {
@@ -154,8 +160,20 @@ func (k *Keeper) renew(ctx context.Context) error {
 		k.Log.Info("Users were read anew; the Lease holds")
 		k.Hurry()
 	}
-	k.hold(sent)
+	k.hold(k.knownUntil(sent))
 	return nil
+}
+
+// knownUntil is the time up to which what logins are decided on is known: that of a renewal, or earlier when
+// something of it could not be read since.
+func (k *Keeper) knownUntil(sent time.Time) time.Time {
+	if k.FailingSince == nil {
+		return sent
+	}
+	if since := k.FailingSince(); !since.IsZero() && since.Before(sent) {
+		return since
+	}
+	return sent
 }
 
 // silent says that the watch of users has told nothing for so long that it may be dead although the Lease

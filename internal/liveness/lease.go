@@ -62,12 +62,16 @@ func leaseNamePart(identity string) string {
 	return clean
 }
 
+// maxDuration is the longest that a RelayServer's maxStaleness may be. A Lease that claims more is not a
+// sidecar's own, and must not hold resets up for longer.
+const maxDuration = time.Hour
+
 // duration is how long after its renewal a Lease runs out.
 func duration(l *coordinationv1.Lease) time.Duration {
 	if l.Spec.LeaseDurationSeconds == nil {
 		return 0
 	}
-	return time.Duration(*l.Spec.LeaseDurationSeconds) * time.Second
+	return min(time.Duration(*l.Spec.LeaseDurationSeconds)*time.Second, maxDuration)
 }
 
 // Holder is the sidecar's name as its Lease states it.

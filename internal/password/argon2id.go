@@ -12,7 +12,7 @@ const (
 	minMemory = 7 << 10   // KiB
 	maxMemory = 128 << 10 // KiB
 	maxPasses = 16
-	maxWork   = 1 << 20 // KiB times passes: 1 GiB written in all
+	maxWork   = 1 << 18 // KiB times passes: 256 MiB written in all
 	maxLanes  = 4
 
 	minSalt, maxSalt = 8, 64

@@ -11,7 +11,7 @@ import (
 
 const (
 	minBcryptCost = 8
-	maxBcryptCost = 13
+	maxBcryptCost = 12
 	// maxBcryptInput is what bcrypt takes in; the rest of a longer password would not count at all.
 	maxBcryptInput = 72
 	bcryptMemory   = 5 << 10

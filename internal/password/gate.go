@@ -17,8 +17,8 @@ type Priority uint8
 const (
 	// Ordinary attempts share the slots that no preferred attempt waits for.
 	Ordinary Priority = iota
-	// Preferred attempts come from devices that are already bound. They take the next free slot ahead of
-	// all ordinary ones and have a queue of their own, so that strangers cannot keep them out.
+	// Preferred attempts come from devices that are already bound. They take three slots of four ahead of
+	// ordinary ones and have a queue of their own, so that strangers cannot keep them out.
 	Preferred
 
 	priorities = 2
@@ -40,6 +40,8 @@ type gate struct {
 	mu     sync.Mutex
 	free   int                // above zero only while nobody waits
 	queues [priorities][]turn // the longest waiting first
+	// preferred is how many preferred attempts in a row went ahead of an ordinary one that waits.
+	preferred int
 }
 
 // turn is closed when a slot is handed to the one who waits for it.
@@ -111,12 +113,24 @@ func (g *gate) release() {
 	g.next()
 }
 
+// preferredInARow is how many preferred attempts go ahead of an ordinary one that waits. Without it people
+// with bound devices, who know their passwords, could keep everybody else out.
+const preferredInARow = 3
+
 // next hands a slot to the one who has waited longest, the preferred first. The lock is held.
 func (g *gate) next() {
-	for _, p := range []Priority{Preferred, Ordinary} {
+	order := [...]Priority{Preferred, Ordinary}
+	if g.preferred == preferredInARow {
+		order = [...]Priority{Ordinary, Preferred}
+	}
+	for _, p := range order {
 		if q := g.queues[p]; len(q) > 0 {
 			close(q[0])
 			g.queues[p] = slices.Delete(q, 0, 1)
+			g.preferred++
+			if p == Ordinary || len(g.queues[Ordinary]) == 0 {
+				g.preferred = 0
+			}
 			return
 		}
 	}

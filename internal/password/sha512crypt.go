@@ -12,7 +12,7 @@ import (
 
 const (
 	minRounds      = 5000
-	maxRounds      = 500_000
+	maxRounds      = 200_000
 	maxCryptSalt   = 16
 	cryptKeyText   = 86
 	sha512Memory   = 4 << 10

@@ -10,7 +10,8 @@ import (
 const maxHops = 32
 
 // source is the person's address: the connection's, or, when that is a trusted proxy's, the last one in
-// X-Forwarded-For that is none. A hop that cannot be read ends the search at what is known.
+// X-Forwarded-For that is none. Where that cannot be read the address is not known, rather than a proxy's,
+// which a user's networks may well permit.
 func (h *handler) source(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -24,13 +25,13 @@ func (h *handler) source(r *http.Request) netip.Addr {
 	// Repeated headers make one list, in their order (RFC 9110, section 5.3).
 	chain := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
 	for range maxHops {
-		if !trusted(policy.TrustedProxies, address) {
+		if !trusted(policy.TrustedProxies, address) || strings.TrimSpace(chain) == "" {
 			return address
 		}
 		comma := strings.LastIndexByte(chain, ',')
 		hop, ok := parseHop(chain[comma+1:])
 		if !ok {
-			return address
+			return netip.Addr{}
 		}
 		address, chain = hop, chain[:max(comma, 0)]
 	}
