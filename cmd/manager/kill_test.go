@@ -32,8 +32,8 @@ func device(id string) v1alpha1.Binding {
 // make for them.
 func makeEmployees(t *testing.T, env *testenv.Env, namespace string) {
 	t.Helper()
-	inParallel(t, func(i int) error {
-		user := testenv.User(namespace, employee(i), "none", func(u *v1alpha1.RelayUser) { u.Labels = map[string]string{"team": "all"} })
+	inParallel(t, employees, func(i int) error {
+		user := testenv.User(namespace, employee(i), "none", inTeam)
 		if err := env.Client.Create(t.Context(), user); err != nil {
 			return err
 		}
@@ -43,11 +43,11 @@ func makeEmployees(t *testing.T, env *testenv.Env, namespace string) {
 	})
 }
 
-func inParallel(t *testing.T, do func(i int) error) {
+func inParallel(t *testing.T, n int, do func(i int) error) {
 	t.Helper()
 	var group errgroup.Group
 	group.SetLimit(16)
-	for i := range employees {
+	for i := range n {
 		group.Go(func() error { return do(i) })
 	}
 	if err := group.Wait(); err != nil {
@@ -106,14 +106,7 @@ func TestKilledManagerLeavesNewDevicesAlone(t *testing.T) {
 	env := testenv.Shared(t)
 	namespace := env.Namespace(t)
 	makeEmployees(t, env, namespace)
-	limit := int32(employees)
-	create(t, env, &v1alpha1.DeviceReset{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "all"},
-		Spec: v1alpha1.DeviceResetSpec{
-			Selector: &v1alpha1.UserSelector{MatchLabels: map[string]v1alpha1.LabelValue{"team": "all"}},
-			MaxUsers: &limit, Slots: []v1alpha1.Slot{v1alpha1.SlotPC},
-		},
-	})
+	create(t, env, resetOfTeam(namespace, employees))
 	manager := startManager(t, env, namespace, "--leader-elect=false")
 
 	ctx, stop := context.WithCancel(t.Context())
