@@ -151,7 +151,7 @@ func (r *Row) bound() string {
 	case r.Bound == nil:
 		return ""
 	case r.Bound.Of == ofRatio:
-		return fmt.Sprintf("ratio %s %g", r.Bound.Is, r.Bound.Limit)
+		return fmt.Sprintf("ratio %s %.3g", r.Bound.Is, r.Bound.Limit)
 	}
 	return r.Bound.Is + " " + r.Unit.format(r.Bound.Limit)
 }
