@@ -138,13 +138,12 @@ type bucket struct {
 
 // take takes a token if there is one.
 func (b *bucket) take(now time.Time, l Limit) bool {
-	full := b.full
-	if full.Before(now) {
-		full = now
-	} else if latest := now.Add(l.Interval); full.After(latest) {
-		full = latest // the limit was loosened since
+	if b.full.Before(now) {
+		b.full = now
+	} else if latest := now.Add(l.Interval); b.full.After(latest) {
+		b.full = latest // the limit was loosened since
 	}
-	full = full.Add(l.perToken())
+	full := b.full.Add(l.perToken())
 	if full.Sub(now) > l.Interval {
 		return false
 	}
