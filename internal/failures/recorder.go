@@ -9,6 +9,7 @@ package failures
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"time"
 
@@ -38,6 +39,8 @@ const (
 	writeTimeout    = 10 * time.Second
 	// lockRetries is how often one write is repeated at once after somebody else's.
 	lockRetries = 5
+	// defaultLimit is how many failures are kept while the relay's policy is not known, as the API has it.
+	defaultLimit = 10
 )
 
 // Client is what a Recorder needs.
@@ -91,8 +94,12 @@ func NewRecorder(c Client, namespace string, metrics *Metrics, log logr.Logger) 
 	}
 }
 
-// Failure records a refused login. f.Count is one. It does not block.
+// Failure records a refused login. f.Count is one; limit is how many distinct ones the status keeps, zero
+// when that is not known. It does not block.
 func (r *Recorder) Failure(a Account, f v1alpha1.LoginFailure, limit int) {
+	if limit < 1 {
+		limit = defaultLimit
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	u := r.user(a)
@@ -281,10 +288,15 @@ func (r *Recorder) tryWrite(ctx context.Context, uid, name string, b *batch) (do
 	return true, nil
 }
 
-// definite says that the API server answered, so that nothing was stored.
+// definite says that the API server refused the write, so that nothing was stored. What it answers from
+// 500 up, and what a proxy before it does, leaves that open.
 func definite(err error) bool {
 	var status apierrors.APIStatus
-	return errors.As(err, &status) && !apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err) && !apierrors.IsInternalError(err)
+	if !errors.As(err, &status) {
+		return false
+	}
+	code := status.Status().Code
+	return code >= http.StatusBadRequest && code < http.StatusInternalServerError && code != http.StatusRequestTimeout
 }
 
 // drain writes what is left when the sidecar stops.
