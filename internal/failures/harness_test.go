@@ -2,6 +2,7 @@ package failures
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -29,9 +30,7 @@ type between struct {
 	down atomic.Bool
 }
 
-type errDown struct{}
-
-func (errDown) Error() string { return "dial tcp 192.0.2.1:6443: connect: connection refused" }
+var errDown = errors.New("dial tcp 192.0.2.1:6443: connect: connection refused")
 
 func (b *between) client(t *testing.T, env *testenv.Env) Client {
 	t.Helper()
@@ -42,7 +41,7 @@ func (b *between) client(t *testing.T, env *testenv.Env) Client {
 	return interceptor.NewClient(c, interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
 			if b.down.Load() {
-				return errDown{}
+				return errDown
 			}
 			return c.Get(ctx, key, obj, opts...)
 		},
@@ -53,7 +52,7 @@ func (b *between) client(t *testing.T, env *testenv.Env) Client {
 			}
 			switch {
 			case b.down.Load():
-				return errDown{}
+				return errDown
 			case b.patch != nil:
 				return b.patch(send)
 			}

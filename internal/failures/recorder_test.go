@@ -29,6 +29,7 @@ func TestStorm(t *testing.T) {
 		every    = 20 * time.Millisecond // 10,000 in ten seconds
 		writes   = 12
 	)
+	t.Parallel()
 	env := testenv.Shared(t)
 	namespace := env.Namespace(t)
 	user, account := newUser(t, env, namespace, "hanako")
@@ -84,6 +85,7 @@ func TestFirstFailureShowsSoon(t *testing.T) {
 
 // TestThreeSidecars: what several sidecars count at once adds up, and each leaves its own entries.
 func TestThreeSidecars(t *testing.T) {
+	t.Parallel()
 	env := testenv.Shared(t)
 	namespace := env.Namespace(t)
 	user, account := newUser(t, env, namespace, "hanako")
@@ -91,13 +93,13 @@ func TestThreeSidecars(t *testing.T) {
 	for s := range 3 {
 		r := run(t, env, namespace, &between{})
 		wg.Go(func() {
-			for i := range 500 {
+			pace := time.NewTicker(5 * time.Millisecond) // so that there are several writes each
+			defer pace.Stop()
+			for range 500 {
 				f := now("192.0.2.1")
 				f.Sidecar = fmt.Sprint("s", s)
 				r.Failure(account, f, limit)
-				if i%100 == 99 {
-					counts(t, env, user, 1500, time.Second) // gathers, and writes, in between
-				}
+				<-pace.C
 			}
 		})
 	}
@@ -114,39 +116,85 @@ func TestThreeSidecars(t *testing.T) {
 	}
 }
 
-// TestLostAnswersCountOnce: a write may be stored although its answer is lost, or not be stored, or be
-// refused; each failure is counted once all the same, also while other sidecars write.
-func TestLostAnswersCountOnce(t *testing.T) {
+// TestLostAnswerCountsOnce: a write may be stored although its answer says otherwise, or not be stored;
+// each failure is counted once all the same, with those that come meanwhile.
+func TestLostAnswerCountsOnce(t *testing.T) {
+	env := testenv.Shared(t)
+	namespace := env.Namespace(t)
+	users := v1alpha1.GroupVersion.WithResource("relayusers").GroupResource()
+	number := 0
+	for name, answer := range map[string]error{
+		"connection reset":  errors.New("read tcp: connection reset by peer"),
+		"timed out":         apierrors.NewTimeoutError("too slow", 1),
+		"etcd timed out":    apierrors.NewInternalError(errors.New("etcdserver: request timed out")),
+		"try again later":   apierrors.NewServerTimeout(users, "patch", 1),
+		"proxy: no server":  apierrors.NewServiceUnavailable("no server"),
+		"proxy: 502":        apierrors.NewGenericServerResponse(502, "PATCH", users, "hanako", "bad gateway", 0, true),
+		"proxy: 408":        apierrors.NewGenericServerResponse(408, "PATCH", users, "hanako", "request timeout", 0, true),
+		"too many requests": apierrors.NewTooManyRequests("busy", 1),
+	} {
+		for what, stored := range map[string]bool{"stored": true, "not stored": false} {
+			if stored && apierrors.IsTooManyRequests(answer) {
+				continue // the API server says so before it does anything
+			}
+			number++
+			user, account := newUser(t, env, namespace, fmt.Sprint("user-", number))
+			t.Run(name+", "+what, func(t *testing.T) {
+				t.Parallel()
+				var r *running
+				var lost atomic.Bool
+				b := &between{patch: func(send func() error) error {
+					if !lost.CompareAndSwap(false, true) {
+						return send()
+					}
+					r.Failure(account, now("192.0.2.2"), limit)
+					if stored {
+						if err := send(); err != nil {
+							return err
+						}
+					}
+					return answer
+				}}
+				r = run(t, env, namespace, b)
+				for range 3 {
+					r.Failure(account, now("192.0.2.1"), limit)
+				}
+				testenv.Eventually(t, soon, func() error {
+					if n := r.held(); n != 0 {
+						return fmt.Errorf("%d users are held", n)
+					}
+					return nil
+				})
+				counts(t, env, user, 4, time.Second)
+			})
+		}
+	}
+}
+
+// TestLostAnswersBesideOthers: the same while another sidecar writes to the same user.
+func TestLostAnswersBesideOthers(t *testing.T) {
+	t.Parallel()
 	env := testenv.Shared(t)
 	namespace := env.Namespace(t)
 	user, account := newUser(t, env, namespace, "hanako")
-	answers := []error{
-		errors.New("read tcp: connection reset by peer"),
-		apierrors.NewTimeoutError("too slow", 1),
-		apierrors.NewInternalError(errors.New("etcdserver: request timed out")),
-		apierrors.NewServiceUnavailable("a proxy in between lost the server"),
-		apierrors.NewGenericServerResponse(502, "PATCH", v1alpha1.GroupVersion.WithResource("relayusers").GroupResource(), "hanako", "bad gateway", 0, true),
-	}
-	const each = 40
-	sidecars := 2
+	const sidecars, each = 2, 40
 	var wg sync.WaitGroup
 	for s := range sidecars {
 		var n atomic.Int32
 		r := run(t, env, namespace, &between{patch: func(send func() error) error {
-			turn := int(n.Add(1))
-			switch answer := answers[turn%len(answers)]; turn % 4 {
+			switch turn := n.Add(1); turn % 3 {
 			case 0: // it never arrived
-				return answer
+				return errors.New("connection refused")
 			case 1: // it arrived, and the answer did not
 				if err := send(); err != nil {
 					return err
 				}
-				return answer
+				return errors.New("connection reset by peer")
 			}
 			return send()
 		}})
 		wg.Go(func() {
-			pace := time.NewTicker(100 * time.Millisecond)
+			pace := time.NewTicker(50 * time.Millisecond)
 			defer pace.Stop()
 			for i := range each {
 				f := now(fmt.Sprint("192.0.2.", i))
@@ -157,11 +205,12 @@ func TestLostAnswersCountOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	counts(t, env, user, int64(sidecars*each), time.Minute)
+	counts(t, env, user, sidecars*each, time.Minute)
 }
 
 // TestAPIServerAway: what happens while nothing can be written is written later, and memory stays bounded.
 func TestAPIServerAway(t *testing.T) {
+	t.Parallel()
 	env := testenv.Shared(t)
 	namespace := env.Namespace(t)
 	var b between
@@ -224,6 +273,7 @@ func TestStopWritesTheRest(t *testing.T) {
 
 // TestUserGone: the failures of a user that is deleted go with it, and a new one of its name has none.
 func TestUserGone(t *testing.T) {
+	t.Parallel()
 	env := testenv.Shared(t)
 	namespace := env.Namespace(t)
 	user, account := newUser(t, env, namespace, "hanako")
@@ -248,6 +298,7 @@ func TestUserGone(t *testing.T) {
 // TestNoPolicyKeepsHistory: a failure that is recorded without a limit, while the relay is gone, does not
 // cut the list down to itself.
 func TestNoPolicyKeepsHistory(t *testing.T) {
+	t.Parallel()
 	env := testenv.Shared(t)
 	namespace := env.Namespace(t)
 	user, account := newUser(t, env, namespace, "hanako")
