@@ -2,6 +2,7 @@ package password
 
 import (
 	"encoding/binary"
+	"runtime"
 	"slices"
 	_ "unsafe" // for go:linkname
 
@@ -37,7 +38,9 @@ func processBlocks(blocks []block, passes, memory, lanes uint32, mode int)
 func argon2idKey(mem *arena, input, salt []byte, c argonCost, keyLen int) []byte {
 	perLane := c.memory / (syncPoints * c.lanes) * syncPoints
 	blocks := mem.take(int(perLane * c.lanes))
-	// Nothing that is derived from a password stays behind, and the next hash finds zeroes.
+	// Nothing that is derived from a password stays behind, and the next hash finds zeroes. The blocks lie
+	// outside the heap and do not keep the arena alive, whose cleanup unmaps them.
+	defer runtime.KeepAlive(mem)
 	defer clear(blocks)
 
 	seedLanes(blocks, firstHash(input, salt, c, keyLen), int(perLane))

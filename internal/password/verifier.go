@@ -115,7 +115,9 @@ func New(password []byte) (Hash, error) {
 	if err != nil {
 		return Hash{}, err
 	}
-	return hashWith(&arena{}, input), nil
+	mem := &arena{}
+	defer mem.free()
+	return hashWith(mem, input), nil
 }
 
 func hashWith(mem *arena, input []byte) Hash {
