@@ -1,0 +1,264 @@
+package liveness
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tegata-dev/tegata/internal/testenv"
+)
+
+const staleness = 10 * time.Second
+
+// pair is a sidecar's Keeper and a manager's Reader, on a real API server, with one clock.
+type pair struct {
+	t         *testing.T
+	env       *testenv.Env
+	namespace string
+	now       time.Time
+	observed  string
+	failing   time.Time
+	resyncs   int
+	resyncErr error
+	api       client.Client
+	keeper    *Keeper
+	reader    *Reader
+}
+
+func newPair(t *testing.T) *pair {
+	t.Helper()
+	env := testenv.Shared(t)
+	p := &pair{t: t, env: env, namespace: env.Namespace(t), now: time.Now(), observed: "100", api: env.Client}
+	p.keeper = NewKeeper(KeeperOptions{
+		Client: hooked{env.Client, p}, Namespace: p.namespace, Server: "asp1", Identity: "Pod_1.example", Log: logr.Discard(),
+		Duration:     func() time.Duration { return staleness },
+		Observed:     func() (string, time.Time) { return p.observed, p.now },
+		FailingSince: func() time.Time { return p.failing },
+		Resync:       func(context.Context) error { p.resyncs++; return p.resyncErr },
+		Now:          func() time.Time { return p.now },
+	})
+	p.reader = p.newReader()
+	return p
+}
+
+func (p *pair) newReader() *Reader { return &Reader{Client: p.env.Client, Clock: readerClock{p}} }
+
+type readerClock struct{ p *pair }
+
+func (c readerClock) Now() time.Time                  { return c.p.now }
+func (c readerClock) Since(t time.Time) time.Duration { return c.p.now.Sub(t) }
+
+// hooked is a client whose patches may take time.
+type hooked struct {
+	client.Client
+	p *pair
+}
+
+var slow time.Duration
+
+func (h hooked) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
+	h.p.pass(slow)
+	return h.Client.Patch(ctx, obj, patch, opts...)
+}
+
+func (p *pair) pass(d time.Duration) { p.now = p.now.Add(d) }
+
+func (p *pair) begin() {
+	p.t.Helper()
+	if err := p.keeper.Claim(p.t.Context()); err != nil {
+		p.t.Fatal(err)
+	}
+	p.keeper.Begin()
+}
+
+func (p *pair) renew() {
+	p.t.Helper()
+	if err := p.keeper.renew(p.t.Context()); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *pair) wantFresh(want bool) {
+	p.t.Helper()
+	if got := p.keeper.Fresh(); got != want {
+		p.t.Errorf("fresh is %v, want %v", got, want)
+	}
+}
+
+// wantPending says whether a reset whose clearing write had this resourceVersion still waits.
+func (p *pair) wantPending(r *Reader, resourceVersion string, want bool) {
+	p.t.Helper()
+	pending, _, err := r.Pending(p.t.Context(), p.namespace, "asp1", resourceVersion)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if got := len(pending) > 0; got != want {
+		p.t.Errorf("a reset at %s waits for %d sidecars, want it to wait: %v", resourceVersion, len(pending), want)
+	}
+}
+
+func (p *pair) lease() *coordinationv1.Lease {
+	p.t.Helper()
+	var list coordinationv1.LeaseList
+	if err := p.env.Client.List(p.t.Context(), &list, client.InNamespace(p.namespace)); err != nil || len(list.Items) != 1 {
+		p.t.Fatalf("%d leases, %v", len(list.Items), err)
+	}
+	return &list.Items[0]
+}
+
+func TestNobodyIsAdmittedBeforeTheUsersAreRead(t *testing.T) {
+	p := newPair(t)
+	p.wantFresh(false)
+	if err := p.keeper.Claim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.wantFresh(false)
+	p.keeper.Begin()
+	p.wantFresh(true)
+}
+
+func TestLapseNeedsUsersReadAnew(t *testing.T) {
+	p := newPair(t)
+	p.begin()
+	p.pass(staleness - time.Millisecond)
+	p.wantFresh(true)
+	p.pass(time.Millisecond)
+	p.wantFresh(false)
+	p.resyncErr = errors.New("away")
+	if err := p.keeper.renew(t.Context()); err == nil {
+		t.Error("renewed without the users")
+	}
+	p.wantFresh(false)
+	p.resyncErr = nil
+	p.renew()
+	p.wantFresh(true)
+	if p.resyncs != 2 {
+		t.Errorf("%d resyncs, want 2", p.resyncs)
+	}
+}
+
+func TestLapseDuringARenewalCounts(t *testing.T) {
+	p := newPair(t)
+	p.begin()
+	p.pass(staleness / 2)
+	slow = staleness // the answer comes after the Lease ran out
+	defer func() { slow = 0 }()
+	_ = p.keeper.renew(t.Context())
+	if p.resyncs != 1 {
+		t.Errorf("%d resyncs after a renewal that took longer than the Lease, want 1", p.resyncs)
+	}
+}
+
+func TestWallClockCounts(t *testing.T) {
+	start := time.Now()
+	d := deadline{start: start, hold: staleness}
+	// A suspended machine: the monotonic clock stood still, the wall clock did not.
+	woken := time.Unix(0, start.Add(staleness+time.Second).UnixNano())
+	if !d.passed(woken) {
+		t.Error("a suspended machine goes on admitting people")
+	}
+	if d.passed(start.Add(staleness - time.Second)) {
+		t.Error("ran out too early")
+	}
+}
+
+func TestWhatCannotBeReadIsNotKnown(t *testing.T) {
+	p := newPair(t)
+	p.begin()
+	p.failing = p.now.Add(time.Second)
+	p.pass(staleness / 2)
+	p.renew()
+	p.wantFresh(true)
+	p.now = p.failing.Add(staleness)
+	p.renew()
+	p.wantFresh(false)
+	p.failing = time.Time{}
+	p.renew()
+	p.wantFresh(true)
+}
+
+func TestDeletedLeaseLapsesAtOnce(t *testing.T) {
+	p := newPair(t)
+	p.begin()
+	first := p.lease()
+	if err := p.env.Client.Delete(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.keeper.renew(t.Context()); err == nil {
+		t.Error("renewed a Lease that is gone")
+	}
+	p.wantFresh(false)
+	p.renew()
+	p.wantFresh(true)
+	if second := p.lease(); second.UID == first.UID || p.resyncs != 1 {
+		t.Errorf("Lease %s was not made anew, or %d resyncs instead of 1", second.UID, p.resyncs)
+	}
+}
+
+func TestStoppedSidecarHoldsNothingUp(t *testing.T) {
+	p := newPair(t)
+	p.begin()
+	p.wantPending(p.reader, "101", true)
+	p.keeper.GiveUp()
+	p.wantFresh(false)
+	p.wantPending(p.reader, "101", false)
+}
+
+func TestObservedSidecarHoldsNothingUp(t *testing.T) {
+	p := newPair(t)
+	p.begin()
+	p.wantPending(p.reader, "100", false)
+	p.wantPending(p.reader, "101", true)
+	p.observed = "101"
+	p.renew()
+	p.wantPending(p.reader, "101", false)
+	p.wantPending(p.reader, "1000", true)
+}
+
+// TestManagerNeverTakesALivingSidecarForDead: as long as the sidecar admits people, the manager waits.
+func TestManagerNeverTakesALivingSidecarForDead(t *testing.T) {
+	p := newPair(t)
+	p.begin()
+	for range 40 {
+		p.pass(time.Second)
+		if p.now.Second()%7 == 0 {
+			p.renew()
+		}
+		sidecars, err := p.reader.Sidecars(t.Context(), p.namespace, "asp1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.keeper.Fresh() && !sidecars[0].Live {
+			t.Fatal("a sidecar that admits people is taken for dead")
+		}
+	}
+	p.pass(2 * staleness)
+	p.wantPending(p.reader, "101", false)
+	// A manager that has just started knows nothing of when it was renewed.
+	restarted := p.newReader()
+	p.wantPending(restarted, "101", true)
+	p.pass(staleness)
+	p.wantPending(restarted, "101", false)
+}
+
+func TestGarbageVouchesForNothing(t *testing.T) {
+	for _, observed := range []string{"", "0", "abc", "-5", "99999999999999999999x", "0101"} {
+		l := &coordinationv1.Lease{}
+		l.Annotations = map[string]string{AnnotationObserved: observed}
+		if hasObserved(l, "100") {
+			t.Errorf("%q vouches for 100", observed)
+		}
+	}
+}
+
+func TestForgedLeaseHoldsUpForAnHourAtMost(t *testing.T) {
+	forever := int32(1 << 30)
+	if got := duration(&coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{LeaseDurationSeconds: &forever}}); got > time.Hour {
+		t.Errorf("a Lease holds resets up for %v", got)
+	}
+}

@@ -1,0 +1,10 @@
+package liveness
+
+import (
+	"os"
+	"testing"
+
+	"github.com/tegata-dev/tegata/internal/testenv"
+)
+
+func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
