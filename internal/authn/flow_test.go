@@ -45,7 +45,7 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	hash, err := password.Parse("$6$tegatasample$" + strings.Repeat("a", 85)+".")
+	hash, err := password.Parse("$6$tegatasample$" + strings.Repeat("a", 85) + ".")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func TestLoosenedLimitFreesSoon(t *testing.T) {
 
 // TestChangesDuringTheHashCount: the account is looked up anew after the time that a hash takes.
 func TestChangesDuringTheHashCount(t *testing.T) {
-	another, err := password.Parse("$6$tegatasample$" + strings.Repeat("b", 85)+".")
+	another, err := password.Parse("$6$tegatasample$" + strings.Repeat("b", 85) + ".")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +332,7 @@ func TestEnrolment(t *testing.T) {
 // TestEnrolmentEndsWithItsDenial: one that took longer would show that the password was right.
 func TestEnrolmentEndsWithItsDenial(t *testing.T) {
 	s := newStage(t)
-	s.Service.enroller = deadlines(func(deadline time.Time) {
+	s.enroller = deadlines(func(deadline time.Time) {
 		if latest := s.now.Add(s.policy.Denial.ResponseTime); !deadline.Before(latest) {
 			t.Errorf("an enrolment may take until %v, past its denial's time %v", deadline, latest)
 		}

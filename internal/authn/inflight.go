@@ -29,7 +29,8 @@ func (f *inFlight) enter(uid string) bool {
 func (f *inFlight) leave(uid string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.byUID[uid]--; f.byUID[uid] == 0 {
+	f.byUID[uid]--
+	if f.byUID[uid] == 0 {
 		delete(f.byUID, uid)
 	}
 }

@@ -124,15 +124,17 @@ func (g *gate) next() {
 		order = [...]Priority{Ordinary, Preferred}
 	}
 	for _, p := range order {
-		if q := g.queues[p]; len(q) > 0 {
-			close(q[0])
-			g.queues[p] = slices.Delete(q, 0, 1)
-			g.preferred++
-			if p == Ordinary || len(g.queues[Ordinary]) == 0 {
-				g.preferred = 0
-			}
-			return
+		q := g.queues[p]
+		if len(q) == 0 {
+			continue
 		}
+		close(q[0])
+		g.queues[p] = slices.Delete(q, 0, 1)
+		g.preferred++
+		if p == Ordinary || len(g.queues[Ordinary]) == 0 {
+			g.preferred = 0
+		}
+		return
 	}
 	g.free++
 }

@@ -286,3 +286,34 @@ func TestPriorityOutOfRangeIsOrdinary(t *testing.T) {
 		}
 	})
 }
+
+// TestOrdinaryAttemptsGetTheirShare: people with bound devices, however many, do not keep the others out.
+func TestOrdinaryAttemptsGetTheirShare(t *testing.T) {
+	g := newGate(1, [priorities]int{Ordinary: 10, Preferred: 100}, nil)
+	if err := g.acquire(context.Background(), Ordinary); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if _, err := g.enqueue(Preferred); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mine, err := g.enqueue(Ordinary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for passed := 0; ; passed++ {
+		select {
+		case <-mine:
+			if passed > preferredInARow+1 {
+				t.Errorf("%d went ahead of the one that waits", passed)
+			}
+			return
+		default:
+		}
+		if passed > 20 {
+			t.Fatal("the ordinary attempt was kept out")
+		}
+		g.release()
+	}
+}
