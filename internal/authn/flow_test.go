@@ -33,6 +33,7 @@ type stage struct {
 	accounts map[string]*Account // by login name
 	hash     password.Hash
 	fresh    bool
+	keysLost bool
 	busy     error
 	during   func() // happens while a password is hashed
 	enroll   func(Enrollment) (decision.Outcome, error)
@@ -101,7 +102,12 @@ func (s *stage) Lookup(name string) (*Account, password.Hash) {
 	return nil, password.Hash{}
 }
 
-func (*stage) Device(f fingerprint.Fingerprint) decision.Device { return testKeys.Device(f) }
+func (s *stage) Device(f fingerprint.Fingerprint) decision.Device {
+	if s != nil && s.keysLost {
+		return decision.Device{}
+	}
+	return testKeys.Device(f)
+}
 
 func (s *stage) Verify(_ context.Context, h password.Hash, plain []byte, _ password.Priority) (bool, error) {
 	s.mu.Lock()
@@ -347,6 +353,13 @@ func (d deadlines) Enroll(ctx context.Context, _ Enrollment) (decision.Outcome, 
 	deadline, _ := ctx.Deadline()
 	d(deadline)
 	return decision.Outcome{}, ctx.Err()
+}
+
+// TestLostKeysAreNoFaultOfTheDevice: a reset would not mend it, and would put the right device out.
+func TestLostKeysAreNoFaultOfTheDevice(t *testing.T) {
+	s := newStage(t)
+	s.keysLost = true
+	wantReason(t, s.login(t, "owner", right, ownDevice, home), decision.ServerUnavailable)
 }
 
 // TestUnknownNamesLeaveNoTrace: they are not recorded, and not logged: people type passwords into the wrong

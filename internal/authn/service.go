@@ -92,7 +92,10 @@ func (s *Service) begin(a *Attempt) *login {
 }
 
 func (s *Service) outcome(ctx context.Context, l *login) decision.Outcome {
-	if l.policy == nil || !s.liveness.Fresh() {
+	// Without the relay's keys a device cannot be recognised. That is not for want of its fingerprint, and must
+	// not be recorded as something that a reset mends.
+	noKeys := l.attempt.Fingerprint != nil && len(l.device.Digests) == 0
+	if l.policy == nil || noKeys || !s.liveness.Fresh() {
 		return l.deny(decision.ServerUnavailable)
 	}
 	permit, ok := s.throttle.take(l)

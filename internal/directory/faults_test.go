@@ -131,12 +131,22 @@ func TestResyncEndsWithItsContext(t *testing.T) {
 	down.Store(true)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
+	if since := f.source.FailingSince(); !since.IsZero() {
+		t.Errorf("failing since %s, while all is well", since)
+	}
+	start := time.Now()
 	if err := f.source.Resync(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)
+	}
+	if since := f.source.FailingSince(); since.Before(start) || since.After(time.Now()) {
+		t.Errorf("failing since %s, want since the first list that failed", since)
 	}
 	down.Store(false)
 	if err := f.source.Resync(t.Context()); err != nil {
 		t.Error(err)
+	}
+	if since := f.source.FailingSince(); !since.IsZero() {
+		t.Errorf("failing since %s, after a list that did not", since)
 	}
 }
 
@@ -173,6 +183,35 @@ func TestExpiredWatch(t *testing.T) {
 	testenv.Eventually(t, soon, f.knows("hanako", true))
 	if n := lists.Load(); n != 2 {
 		t.Errorf("%d lists, want the first and the one after the expiry", n)
+	}
+}
+
+// TestWatchThatFailsAtOnce: lists that each end in a watch that fails are spaced, ever more.
+func TestWatchThatFailsAtOnce(t *testing.T) {
+	env := testenv.Shared(t)
+	namespace := env.Namespace(t)
+	var lists atomic.Int32
+	f := prepare(usersOnly(newClient(t, env), interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			lists.Add(1)
+			return c.List(ctx, list, opts...)
+		},
+		Watch: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) (watch.Interface, error) {
+			w := watch.NewFakeWithChanSize(1, false)
+			w.Error(&apierrors.NewInternalError(errors.New("broken")).ErrStatus)
+			return w, nil
+		},
+	}), namespace)
+	f.start(t)
+	first := lists.Load()
+	if err := f.source.Resync(t.Context()); err != nil { // which does not wait for the next turn
+		t.Error(err)
+	}
+	timer := time.NewTimer(2 * time.Second)
+	defer timer.Stop()
+	<-timer.C
+	if n := lists.Load() - first; n > 12 {
+		t.Errorf("%d lists in two seconds", n)
 	}
 }
 

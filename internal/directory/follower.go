@@ -80,13 +80,17 @@ func (f *follower[T]) run(ctx context.Context) {
 			f.pause(ctx, &backoff)
 			continue
 		}
-		backoff = minBackoff
 		f.succeeded()
 		f.once.Do(func() { close(f.synced) })
 		for _, w := range waiters {
 			close(w)
 		}
-		f.watch(ctx, resourceVersion)
+		if f.watch(ctx, resourceVersion) {
+			backoff = minBackoff
+			continue
+		}
+		// A watch that ended before it told anything may do so again: the lists are spaced, too.
+		f.pause(ctx, &backoff)
 	}
 }
 
@@ -148,13 +152,15 @@ func (f *follower[T]) list(ctx context.Context) (string, error) {
 	}
 }
 
-// watch applies events until a fresh list is needed.
-func (f *follower[T]) watch(ctx context.Context, resourceVersion string) {
+// watch applies events until a fresh list is needed, and says whether it is needed at once: because
+// somebody asked for it, or because the watch had told something before it ended.
+func (f *follower[T]) watch(ctx context.Context, resourceVersion string) (atOnce bool) {
 	backoff := minBackoff
 	for ctx.Err() == nil {
 		progressed, relist := f.watchOnce(ctx, &resourceVersion)
+		atOnce = atOnce || progressed
 		if relist {
-			return
+			return atOnce
 		}
 		if progressed {
 			backoff = minBackoff
@@ -162,9 +168,10 @@ func (f *follower[T]) watch(ctx context.Context, resourceVersion string) {
 		}
 		f.pause(ctx, &backoff)
 		if f.wanted() {
-			return
+			return true
 		}
 	}
+	return atOnce
 }
 
 func (f *follower[T]) watchOnce(ctx context.Context, resourceVersion *string) (progressed, relist bool) {
