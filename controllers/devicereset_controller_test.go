@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
-	"github.com/tegata-dev/tegata/controllers"
 	"github.com/tegata-dev/tegata/internal/binding"
 	"github.com/tegata-dev/tegata/internal/liveness"
 	"github.com/tegata-dev/tegata/internal/statuspatch"
@@ -164,9 +163,10 @@ func TestResetThatLetsTheDeviceBackIn(t *testing.T) {
 func TestResetOnAServerForReservedDevices(t *testing.T) {
 	w := resetWorld(t)
 	server := w.server("asp1")
-	server.Spec.Enrollment = v1alpha1.EnrollmentReservedOnly
-	w.must(w.env.Client.Update(t.Context(), server))
-	w.serverReady("asp1") // at the new generation, so the manager has seen it
+	edit(w, server, func(o *v1alpha1.RelayServer) {
+		o.Spec.Enrollment = v1alpha1.EnrollmentReservedOnly
+	})
+	w.serverReady() // at the new generation, so the manager has seen it
 	w.create(w.aReset("reserved", "taro", onMobile))
 	w.resetBecomes("reserved", metav1.ConditionTrue, v1alpha1.ReasonCleared, "no device may register until")
 }
@@ -188,8 +188,9 @@ func TestSelectorWaitsForAUser(t *testing.T) {
 	w.bind("taro", v1alpha1.SlotPC, "pc")
 	w.resetBecomes("early", metav1.ConditionFalse, v1alpha1.ReasonWaitingForUser, "labels of the selector")
 	taro := w.user("taro")
-	taro.Labels = map[string]string{"team": "red"}
-	w.must(w.env.Client.Update(t.Context(), taro))
+	edit(w, taro, func(o *v1alpha1.RelayUser) {
+		o.Labels = map[string]string{"team": "red"}
+	})
 	w.resetBecomes("early", metav1.ConditionTrue, v1alpha1.ReasonCleared, "cleared 1 devices of 1 users")
 }
 
@@ -295,13 +296,13 @@ func TestCompleteMeansObservedByEverySidecar(t *testing.T) {
 
 	// A renewal that has not observed the write does not do.
 	now := metav1.NowMicro()
-	behind.Spec.RenewTime = &now
-	w.must(w.env.Client.Update(t.Context(), behind))
+	edit(w, behind, func(l *coordinationv1.Lease) { l.Spec.RenewTime = &now })
 	enforcing := w.reset("new-phone")
 	w.must(has(enforcing.Status.Conditions, 1, v1alpha1.ConditionComplete, metav1.ConditionFalse, v1alpha1.ReasonEnforcing, ""))
 
-	behind.Annotations[liveness.AnnotationObserved] = enforcing.Status.Enforcement[0].ResourceVersion
-	w.must(w.env.Client.Update(t.Context(), behind))
+	edit(w, behind, func(l *coordinationv1.Lease) {
+		l.Annotations[liveness.AnnotationObserved] = enforcing.Status.Enforcement[0].ResourceVersion
+	})
 	w.resetBecomes("new-phone", metav1.ConditionTrue, v1alpha1.ReasonCleared, "")
 }
 
@@ -409,7 +410,7 @@ func TestManagerResumesAfterNoting(t *testing.T) {
 			reset := w.crashed("old")
 			tc.meanwhile(w, reset)
 
-			w.startManager(controllers.Options{})
+			w.startManager()
 			w.resetBecomes("new-pc", metav1.ConditionTrue, tc.wantReason, "")
 			w.must(slotHolds(w.user("taro"), v1alpha1.SlotPC, tc.wantHolds))
 			status := w.reset("new-pc").Status

@@ -103,8 +103,7 @@ func TestWithinLimits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := ""
-			var failed *failure
-			if errors.As(withinLimits(10)(tc.users, tc.servers), &failed) {
+			if failed, ok := errors.AsType[*failure](withinLimits(10)(tc.users, tc.servers)); ok {
 				got = failed.reason
 			}
 			if got != tc.want {
@@ -142,9 +141,9 @@ func TestByUser(t *testing.T) {
 	for name, tc := range map[string]struct{ noted, want string }{
 		"none":            {"", ""},
 		"one":             {"a", "a"},
-		"one, two slots":  {"a a", "aa"},
+		"one, two slots":  {"a a", "aa"}, //nolint:dupword // these are names
 		"two":             {"a b", "a b"},
-		"two, four slots": {"a a b b", "aa bb"},
+		"two, four slots": {"a a b b", "aa bb"}, //nolint:dupword // these are names
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string

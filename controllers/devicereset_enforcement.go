@@ -18,8 +18,12 @@ import (
 	"github.com/tegata-dev/tegata/internal/liveness"
 )
 
-// maxNamedSidecars bounds how many sidecars a message names.
-const maxNamedSidecars = 3
+const (
+	// maxNamedSidecars bounds how many sidecars a message names.
+	maxNamedSidecars = 3
+	// enforceRetry is how soon a sidecar in good health has observed a write.
+	enforceRetry = 500 * time.Millisecond
+)
 
 // enforce completes the reset once no live sidecar decides on what was before it. mutate, when not nil, is
 // stored in the same write.
@@ -37,7 +41,11 @@ func (r *resetReconciler) enforce(ctx context.Context, reset *v1alpha1.DeviceRes
 		return r.complete(ctx, reset, status)
 	}
 	r.progress(reset, v1alpha1.ReasonEnforcing, pendingMessage(pending))(status)
-	_, err = r.store(ctx, reset, func(stored *v1alpha1.DeviceResetStatus) { *stored = *status })
+	made, err := r.store(ctx, reset, func(stored *v1alpha1.DeviceResetStatus) { *stored = *status })
+	if made {
+		// Until the cache shows this write, a renewal of a Lease does not lead to this reset: look once more.
+		wait = min(wait, enforceRetry)
+	}
 	return max(wait, nextWindow), err
 }
 

@@ -66,7 +66,7 @@ func inParallel(ctx context.Context, n int, do func(ctx context.Context, i int) 
 	for i := range n {
 		group.Go(func() error { return do(ctx, i) })
 	}
-	return group.Wait() //nolint:wrapcheck // wrapped by do
+	return group.Wait()
 }
 
 // release clears what has been noted, and stores what came of it together with the next window.
@@ -91,8 +91,8 @@ func (r *resetReconciler) release(ctx context.Context, reset *v1alpha1.DeviceRes
 	}
 	moveOn := func(status *v1alpha1.DeviceResetStatus) {
 		status.Cursor = window[len(window)-1][0].User
-		status.Processed += int32(len(window))             //nolint:gosec // at most MaxNotedBindings
-		status.Users = status.Processed + int32(len(rest)) //nolint:gosec // a count of users
+		status.Processed += int32(len(window))
+		status.Users = status.Processed + int32(len(rest))
 		status.Noted = next
 		for _, release := range releases {
 			release.record(status)

@@ -43,7 +43,7 @@ func (r *resetReconciler) begin(ctx context.Context, reset *v1alpha1.DeviceReset
 		return 0, err
 	}
 	_, err = r.store(ctx, reset, func(status *v1alpha1.DeviceResetStatus) {
-		status.Users = int32(len(users)) //nolint:gosec // at most spec.maxUsers
+		status.Users = int32(len(users))
 		status.Noted = noted
 		r.progress(reset, v1alpha1.ReasonClearing, clearingMessage(status))(status)
 	})

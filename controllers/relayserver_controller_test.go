@@ -12,21 +12,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
-	"github.com/tegata-dev/tegata/controllers"
 	"github.com/tegata-dev/tegata/internal/credential"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
 	"github.com/tegata-dev/tegata/internal/testenv"
 )
 
-func (w *world) serverReady(name string) {
+// serverReady waits for the server asp1.
+func (w *world) serverReady() {
 	w.Helper()
-	w.serverBecomes(name, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonServerReady, "")
+	w.serverBecomes("asp1", v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonServerReady, "")
 }
 
 func TestServerGetsItsKeysAndAccess(t *testing.T) {
 	w := managedWorld(t)
 	w.create(testenv.Server(w.namespace, "asp1"))
-	w.serverReady("asp1")
+	w.serverReady()
 
 	server, keys := w.server("asp1"), w.secret("asp1-keys")
 	ring, err := fingerprint.ParseKeyring(keys.Data)
@@ -52,7 +52,7 @@ func TestServerGetsItsKeysAndAccess(t *testing.T) {
 func TestSidecarRoleIsExactlyThis(t *testing.T) {
 	w := managedWorld(t)
 	w.create(testenv.Server(w.namespace, "asp1"))
-	w.serverReady("asp1")
+	w.serverReady()
 
 	read := []string{"get", "list", "watch"}
 	want := []rbacv1.PolicyRule{
@@ -76,12 +76,13 @@ func TestSidecarRoleIsExactlyThis(t *testing.T) {
 func TestSidecarAccessIsRestored(t *testing.T) {
 	w := managedWorld(t)
 	w.create(testenv.Server(w.namespace, "asp1"))
-	w.serverReady("asp1")
+	w.serverReady()
 	want := get(w, "asp1-sidecar", &rbacv1.Role{}).Rules
 
 	role := get(w, "asp1-sidecar", &rbacv1.Role{})
-	role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}})
-	w.must(w.env.Client.Update(w.Context(), role))
+	edit(w, role, func(o *rbacv1.Role) {
+		o.Rules = append(o.Rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}})
+	})
 	w.delete(get(w, "asp1-sidecar", &rbacv1.RoleBinding{}))
 
 	w.eventually(func() error {
@@ -111,7 +112,7 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 			object.SetNamespace(w.namespace)
 			w.create(object)
 			before := object.GetResourceVersion()
-			w.startManager(controllers.Options{})
+			w.startManager()
 			w.create(testenv.Server(w.namespace, "asp1"))
 
 			w.serverBecomes("asp1", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNameTaken, object.GetName())
@@ -126,7 +127,7 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 func TestLostKeysAreNotMadeAnew(t *testing.T) {
 	w := managedWorld(t)
 	w.create(testenv.Server(w.namespace, "asp1"), testenv.User(w.namespace, "taro", "asp1"))
-	w.serverReady("asp1")
+	w.serverReady()
 	w.userReady("taro")
 	backup := w.secret("asp1-keys")
 
@@ -145,26 +146,46 @@ func TestLostKeysAreNotMadeAnew(t *testing.T) {
 
 	// Restored without its owner, as from a backup of data and labels only.
 	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "asp1-keys", Labels: backup.Labels}, Data: backup.Data})
-	w.serverReady("asp1")
+	w.serverReady()
 	w.userReady("taro")
 	if !metav1.IsControlledBy(w.secret("asp1-keys"), w.server("asp1")) {
 		t.Error("the restored Secret does not belong to the server")
 	}
 }
 
+func TestKeysGetTheirLabelsBack(t *testing.T) {
+	w := managedWorld(t)
+	w.create(testenv.Server(w.namespace, "asp1"))
+	w.serverReady()
+	keys := w.secret("asp1-keys")
+	labels := keys.Labels
+	edit(w, keys, func(s *corev1.Secret) { s.Labels = nil })
+	w.eventually(func() error {
+		if diff := cmp.Diff(labels, w.secret("asp1-keys").Labels); diff != "" {
+			return fmt.Errorf("labels (-want +got):\n%s", diff)
+		}
+		return nil
+	})
+	w.serverReady()
+	if diff := cmp.Diff(keys.Data, w.secret("asp1-keys").Data); diff != "" {
+		t.Error("the keys were changed")
+	}
+}
+
 func TestKeysOutliveTheManager(t *testing.T) {
 	w := newWorld(t)
-	stop := w.startManager(controllers.Options{})
+	stop := w.startManager()
 	w.create(testenv.Server(w.namespace, "asp1"))
-	w.serverReady("asp1")
+	w.serverReady()
 	before := w.secret("asp1-keys")
 	stop()
 
-	w.startManager(controllers.Options{})
+	w.startManager()
 	server := w.server("asp1")
-	server.Spec.Enrollment = v1alpha1.EnrollmentReservedOnly
-	w.must(w.env.Client.Update(t.Context(), server))
-	w.serverReady("asp1")
+	edit(w, server, func(o *v1alpha1.RelayServer) {
+		o.Spec.Enrollment = v1alpha1.EnrollmentReservedOnly
+	})
+	w.serverReady()
 	if diff := cmp.Diff(before.Data, w.secret("asp1-keys").Data); diff != "" {
 		t.Errorf("keys changed (-before +after):\n%s", diff)
 	}

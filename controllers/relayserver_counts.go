@@ -141,7 +141,7 @@ func (r *serverReconciler) countUsers(ctx context.Context, server *v1alpha1.Rela
 	if err != nil {
 		return err
 	}
-	found.users = int32(min(len(users), math.MaxInt32)) //nolint:gosec // bounded by min
+	found.users = int32(min(len(users), math.MaxInt32))
 	for i := range users {
 		found.boundSlots += boundSlotsOf(&users[i])
 	}

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -73,8 +74,8 @@ func keysMissing(server *v1alpha1.RelayServer) *obstacle {
 
 // acceptKeys says whether a Secret is the server's and holds what it must.
 func (r *serverReconciler) acceptKeys(ctx context.Context, server *v1alpha1.RelayServer, secret *corev1.Secret) (string, *obstacle, error) {
-	owner := metav1.GetControllerOf(secret)
-	if !hasLabels(secret, secretLabels(server, v1alpha1.SecretTypeKeys)) || (owner != nil && owner.UID != server.UID) {
+	owned, labelled := metav1.IsControlledBy(secret, server), hasLabels(secret, secretLabels(server, v1alpha1.SecretTypeKeys))
+	if !owned && (!labelled || metav1.GetControllerOf(secret) != nil) {
 		return "", nameTaken("Secret", secret.Name, server), nil
 	}
 	ring, err := fingerprint.ParseKeyring(secret.Data)
@@ -87,16 +88,22 @@ func (r *serverReconciler) acceptKeys(ctx context.Context, server *v1alpha1.Rela
 			"Secret %s does not hold the key %s, under which devices are bound; restore it from a backup",
 			secret.Name, known)}, nil
 	}
-	if owner == nil {
+	if !owned || !labelled {
 		return ring.CurrentID(), nil, r.adopt(ctx, server, secret)
 	}
 	return ring.CurrentID(), nil, nil
 }
 
-// adopt takes a Secret that was restored without its owner, so that it goes when the server goes.
+// adopt marks a Secret as the server's that was restored without its owner, or has lost its labels.
 func (r *serverReconciler) adopt(ctx context.Context, server *v1alpha1.RelayServer, secret *corev1.Secret) error {
 	before := secret.DeepCopy()
-	secret.OwnerReferences = append(secret.OwnerReferences, serverReference(server))
+	if !metav1.IsControlledBy(secret, server) {
+		secret.OwnerReferences = append(secret.OwnerReferences, serverReference(server))
+	}
+	if secret.Labels == nil {
+		secret.Labels = map[string]string{}
+	}
+	maps.Copy(secret.Labels, secretLabels(server, v1alpha1.SecretTypeKeys))
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := r.Patch(ctx, secret, patch); err != nil {
 		return fmt.Errorf("adopt secret %s/%s: %w", secret.Namespace, secret.Name, err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/loginname"
+	"github.com/tegata-dev/tegata/internal/password"
 	"github.com/tegata-dev/tegata/internal/statuspatch"
 )
 
@@ -28,13 +29,14 @@ type userReconciler struct {
 	client.Client
 	live  client.Reader
 	clock clock.PassiveClock
-	// hashing holds a token for each password that is being hashed.
-	hashing chan struct{}
+	// hasher bounds how many passwords are hashed at once.
+	hasher *password.Verifier
 }
 
 func newUserReconciler(mgr ctrl.Manager, o Options) *userReconciler {
 	return &userReconciler{
-		Client: mgr.GetClient(), live: mgr.GetAPIReader(), clock: o.Clock, hashing: make(chan struct{}, o.HashSlots),
+		Client: mgr.GetClient(), live: mgr.GetAPIReader(), clock: o.Clock,
+		hasher: password.NewVerifier(password.Options{Slots: o.HashSlots, Queue: userWorkers}),
 	}
 }
 

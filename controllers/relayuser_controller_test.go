@@ -1,6 +1,7 @@
 package controllers_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,12 +13,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
-	"github.com/tegata-dev/tegata/controllers"
 	"github.com/tegata-dev/tegata/internal/binding"
 	"github.com/tegata-dev/tegata/internal/credential"
 	"github.com/tegata-dev/tegata/internal/password"
@@ -36,7 +37,7 @@ func servedWorld(t *testing.T) *world {
 	t.Helper()
 	w := managedWorld(t)
 	w.create(testenv.Server(w.namespace, "asp1"))
-	w.serverReady("asp1")
+	w.serverReady()
 	return w
 }
 
@@ -61,8 +62,9 @@ func (w *world) opens(user *v1alpha1.RelayUser, plain string) error {
 func (w *world) setData(name string, data map[string]string) {
 	w.Helper()
 	secret := w.secret(name)
-	secret.Data, secret.StringData = nil, data
-	w.must(w.env.Client.Update(w.Context(), secret))
+	edit(w, secret, func(o *corev1.Secret) {
+		o.Data, o.StringData = nil, data
+	})
 }
 
 // shell runs a line as a person would, with kubectl at hand.
@@ -108,7 +110,7 @@ func TestHashIsTakenAsItIs(t *testing.T) {
 
 func TestPasswordIsHashedOnce(t *testing.T) {
 	w := newWorld(t)
-	stop := w.startManager(controllers.Options{})
+	stop := w.startManager()
 	w.create(testenv.Server(w.namespace, "asp1"),
 		testenv.PasswordSecret(w.namespace, "taro-password", "correct horse"),
 		testenv.User(w.namespace, "taro", "asp1", testenv.WithPasswordSecret("taro-password")))
@@ -116,14 +118,11 @@ func TestPasswordIsHashedOnce(t *testing.T) {
 	taro := w.user("taro")
 	before := *w.entry(taro)
 
-	taro.Spec.Memo = "changed"
-	w.must(w.env.Client.Update(t.Context(), taro))
+	edit(w, taro, func(u *v1alpha1.RelayUser) { u.Spec.Memo = "changed" })
 	w.userReady("taro")
 	stop()
-	w.startManager(controllers.Options{})
-	taro = w.user("taro")
-	taro.Spec.Memo = "changed again"
-	w.must(w.env.Client.Update(t.Context(), taro))
+	w.startManager()
+	edit(w, taro, func(u *v1alpha1.RelayUser) { u.Spec.Memo = "changed again" })
 	w.userReady("taro")
 	if diff := cmp.Diff(before, *w.entry(taro)); diff != "" {
 		t.Error("the password was hashed again")
@@ -180,8 +179,9 @@ func TestPasswordSecretMustBeLabelled(t *testing.T) {
 	w.create(secret)
 	// Nothing tells the manager of a Secret without the label; a change of the user does.
 	taro := w.user("taro")
-	taro.Spec.Memo = "look again"
-	w.must(w.env.Client.Update(t.Context(), taro))
+	edit(w, taro, func(o *v1alpha1.RelayUser) {
+		o.Spec.Memo = "look again"
+	})
 	command := "kubectl label secret -n " + w.namespace + " taro-password tegata.dev/secret-type=password"
 	w.userBecomes("taro", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPasswordSecretNotLabelled, command)
 
@@ -203,6 +203,14 @@ func TestOwnSecretsAreNoPasswords(t *testing.T) {
 	w.userBecomes("eve", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPasswordSecretNotLabelled, "one of Tegata's own")
 }
 
+func TestTemporaryPasswordsAreNotShared(t *testing.T) {
+	w := servedWorld(t)
+	w.create(testenv.User(w.namespace, "taro", "asp1"))
+	w.userReady("taro")
+	w.create(testenv.User(w.namespace, "eve", "asp1", testenv.WithPasswordSecret("taro-temporary-password")))
+	w.userBecomes("eve", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPasswordRefused, "RelayUser taro")
+}
+
 func TestTemporaryPassword(t *testing.T) {
 	w := servedWorld(t)
 	w.create(testenv.User(w.namespace, "taro", "asp1", func(u *v1alpha1.RelayUser) { u.Spec.UserName = "Taro.Yamada" }))
@@ -219,7 +227,7 @@ func TestTemporaryPassword(t *testing.T) {
 		if second == nil || second.UID == first.UID {
 			return errors.New("there is no new temporary password")
 		}
-		if string(second.Data["password"]) == string(first.Data["password"]) {
+		if bytes.Equal(second.Data["password"], first.Data["password"]) {
 			t.Fatal("the new temporary password is the old one")
 		}
 		return w.opens(taro, string(second.Data["password"]))
@@ -335,8 +343,9 @@ func TestSlotsFollowTheSpec(t *testing.T) {
 	}
 	permit := func(mobile, combined bool) {
 		taro := w.user("taro")
-		taro.Spec.Programs.Viewer.Mobile, taro.Spec.Programs.Viewer.Combined = mobile, combined
-		w.must(w.env.Client.Update(t.Context(), taro))
+		edit(w, taro, func(o *v1alpha1.RelayUser) {
+			o.Spec.Programs.Viewer.Mobile, o.Spec.Programs.Viewer.Combined = mobile, combined
+		})
 	}
 	type slots = map[v1alpha1.Slot]v1alpha1.SlotState
 	w.eventually(states(slots{"pc": "Unregistered"}))

@@ -167,17 +167,11 @@ func trimNewline(value []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(value, []byte("\n")), []byte("\r"))
 }
 
-// hash computes or takes over the hash, within the bound on how many are computed at once.
+// hash computes the hash, or takes it over.
 func (r *userReconciler) hash(ctx context.Context, facts passwordFacts) (password.Hash, error) {
 	if facts.encoded != "" {
 		return password.Parse(facts.encoded)
 	}
-	select {
-	case r.hashing <- struct{}{}:
-		defer func() { <-r.hashing }()
-	case <-ctx.Done():
-		return password.Hash{}, context.Cause(ctx)
-	}
 	passwordHashes.Inc()
-	return password.New(facts.plain)
+	return r.hasher.Hash(ctx, facts.plain)
 }

@@ -42,7 +42,7 @@ func newWorld(t *testing.T) *world {
 func managedWorld(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t)
-	w.startManager(controllers.Options{})
+	w.startManager()
 	return w
 }
 
@@ -52,16 +52,15 @@ func managerConfig(t *testing.T, env *testenv.Env) *rest.Config {
 	return env.ServiceAccountConfig(t, "tegata-system", "tegata-manager")
 }
 
-// startManager runs a manager until the returned function is called, or the test ends.
-func (w *world) startManager(options controllers.Options) (stop func()) {
+// startManager runs a manager until the returned function is called, or the test ends. It waits for nothing
+// longer than a test likes to.
+func (w *world) startManager() (stop func()) {
 	w.Helper()
-	if options.CountDelay == 0 {
-		options.CountDelay = 100 * time.Millisecond
+	options := controllers.Options{
+		CountDelay: 100 * time.Millisecond,
+		SweepDelay: 50 * time.Millisecond, SweepAge: 200 * time.Millisecond,
+		SkipNameValidation: true,
 	}
-	if options.SweepDelay == 0 {
-		options.SweepDelay, options.SweepAge = 50*time.Millisecond, 200*time.Millisecond
-	}
-	options.SkipNameValidation = true
 	caches, err := controllers.CacheOptions([]string{w.namespace})
 	w.must(err)
 	mgr, err := ctrl.NewManager(managerConfig(w.T, w.env), ctrl.Options{
@@ -106,6 +105,17 @@ func (w *world) create(objects ...client.Object) {
 func (w *world) delete(object client.Object) {
 	w.Helper()
 	w.must(w.env.Client.Delete(w.Context(), object))
+}
+
+// edit changes an object as kubectl edit or apply would, whoever else writes it meanwhile.
+func edit[T client.Object](w *world, object T, mutate func(T)) {
+	w.Helper()
+	before, ok := object.DeepCopyObject().(T)
+	if !ok {
+		w.Fatalf("deep copy of %T is of another type", object)
+	}
+	mutate(object)
+	w.must(w.env.Client.Patch(w.Context(), object, client.MergeFrom(before)))
 }
 
 // secret reads a Secret, nil when there is none.
