@@ -21,4 +21,4 @@ warn
 trap warn EXIT
 read -r -a packages <<<"${PKG:-./...}"
 # Never from Go's test cache: that knows nothing of the API server. The limit is for one package.
-CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -count=1 -timeout=15m "$@" "${packages[@]}"
+CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0) go test $race -count=1 -timeout=30m "$@" "${packages[@]}"
