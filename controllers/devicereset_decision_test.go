@@ -141,7 +141,7 @@ func TestByUser(t *testing.T) {
 	for name, tc := range map[string]struct{ noted, want string }{
 		"none":            {"", ""},
 		"one":             {"a", "a"},
-		"one, two slots":  {"a a", "aa"}, //nolint:dupword // these are names
+		"one, two slots":  {"a a", "aa"},
 		"two":             {"a b", "a b"},
 		"two, four slots": {"a a b b", "aa bb"}, //nolint:dupword // these are names
 	} {

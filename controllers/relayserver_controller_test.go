@@ -20,7 +20,7 @@ import (
 // serverReady waits for the server asp1.
 func (w *world) serverReady() {
 	w.Helper()
-	w.serverBecomes("asp1", v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonServerReady, "")
+	w.serverBecomes(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonServerReady, "")
 }
 
 func TestServerGetsItsKeysAndAccess(t *testing.T) {
@@ -46,7 +46,7 @@ func TestServerGetsItsKeysAndAccess(t *testing.T) {
 			t.Errorf("%T %s does not belong to the server", object, object.GetName())
 		}
 	}
-	w.serverBecomes("asp1", v1alpha1.ConditionSidecarsLive, metav1.ConditionFalse, v1alpha1.ReasonNoLiveSidecar, "")
+	w.serverBecomes(v1alpha1.ConditionSidecarsLive, metav1.ConditionFalse, v1alpha1.ReasonNoLiveSidecar, "")
 }
 
 func TestSidecarRoleIsExactlyThis(t *testing.T) {
@@ -115,7 +115,7 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 			w.startManager()
 			w.create(testenv.Server(w.namespace, "asp1"))
 
-			w.serverBecomes("asp1", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNameTaken, object.GetName())
+			w.serverBecomes(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNameTaken, object.GetName())
 			w.must(w.env.Client.Get(t.Context(), client.ObjectKeyFromObject(object), object))
 			if after := object.GetResourceVersion(); after != before {
 				t.Errorf("it was changed: resourceVersion %s, was %s", after, before)
@@ -132,7 +132,7 @@ func TestLostKeysAreNotMadeAnew(t *testing.T) {
 	backup := w.secret("asp1-keys")
 
 	w.delete(w.secret("asp1-keys"))
-	w.serverBecomes("asp1", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonKeySecretMissing, "Restore the Secret from a backup")
+	w.serverBecomes(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonKeySecretMissing, "Restore the Secret from a backup")
 	w.userBecomes("taro", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonServerNotReady, "KeySecretMissing")
 	if w.secret("asp1-keys") != nil {
 		t.Fatal("the key Secret was made anew")
@@ -141,7 +141,7 @@ func TestLostKeysAreNotMadeAnew(t *testing.T) {
 	// A Secret with other keys is no backup.
 	other := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "asp1-keys", Labels: backup.Labels}, Data: fingerprint.NewSecretData()}
 	w.create(other)
-	w.serverBecomes("asp1", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonKeySecretInvalid, "does not hold the key")
+	w.serverBecomes(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonKeySecretInvalid, "does not hold the key")
 	w.delete(other)
 
 	// Restored without its owner, as from a backup of data and labels only.

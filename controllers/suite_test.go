@@ -22,7 +22,7 @@ import (
 )
 
 // soon is how long what should happen at once may take on a busy machine.
-const soon = 30 * time.Second
+const soon = time.Minute
 
 // world is a namespace of the shared control plane, with a manager that works in it.
 type world struct {
@@ -173,10 +173,11 @@ func has(conditions []metav1.Condition, generation int64, conditionType string, 
 	return nil
 }
 
-func (w *world) serverBecomes(name, conditionType string, status metav1.ConditionStatus, reason, text string) {
+// serverBecomes waits for the server asp1.
+func (w *world) serverBecomes(conditionType string, status metav1.ConditionStatus, reason, text string) {
 	w.Helper()
 	w.eventually(func() error {
-		s := w.server(name)
+		s := w.server("asp1")
 		return has(s.Status.Conditions, s.Generation, conditionType, status, reason, text)
 	})
 }

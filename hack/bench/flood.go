@@ -1,21 +1,25 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
+
+	"github.com/tegata-dev/tegata/internal/password"
 )
 
 const (
 	floodClients = 1000
-	// floodTime is long enough for some collections of garbage: what the collector lets pile up is memory,
+	// floodTime is long enough for many collections of garbage: what the collector lets pile up is memory,
 	// too, and grows with what it holds to be alive.
 	floodTime = 10 * time.Second
+	// Without hashing the flood goes on for at most so many times half of that, until one of these raises
+	// the peak by less than settled.
+	maxSettling = 6
+	settled     = 256 << 10
 	// maxFloodMemory is what hashing may take of memory, as a multiple of slots times the hash's memory
 	// (issue: "at most slots × hash memory plus a tenth").
 	maxFloodMemory = 1.1
@@ -25,69 +29,37 @@ const (
 )
 
 // measureFlood sends a thousand logins at once, again and again for some seconds. What the connections
-// alone cost is measured on a sidecar that refuses every login before it hashes anything, because its
-// relay does not exist; the difference is what hashing costs.
+// alone cost is measured first, in the same process: the sidecar refuses every login before it hashes
+// anything while its relay does not exist. What the peak rises by once the relay does is what hashing
+// costs. Two processes would differ by more than that: Go's heap grows in steps of 4 MiB, and it takes
+// some time until it needs no more.
 func measureFlood(ctx context.Context, l *lab) ([]Row, error) {
 	p, err := l.realPlane(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r, err := p.newRelay(ctx, generousServer("flood", time.Second))
-	if err != nil {
-		return nil, err
-	}
-	var hashed, refused []flood
-	for range scale(l, 3, 1) {
-		for _, relay := range []struct {
-			name string
-			to   *[]flood
-		}{{"no-such-relay", &refused}, {r.name, &hashed}} {
-			f, err := floodOnce(ctx, p, relay.name, scale(l, floodTime, floodTime/4))
-			if err != nil {
-				return nil, err
-			}
-			l.say("flood: %s grew by %s over %s", relay.name, bytesUnit.format(f.growth), bytesUnit.format(f.idle))
-			*relay.to = append(*relay.to, f)
+	var floods []flood
+	for round := range scale(l, 3, 1) {
+		f, err := floodOnce(ctx, p, fmt.Sprintf("flood-%d", round), scale(l, floodTime, floodTime/4))
+		if err != nil {
+			return nil, err
 		}
+		l.say("flood: idle %s, connections %s more, hashing %s more", bytesUnit.format(f.idle), bytesUnit.format(f.connections), bytesUnit.format(f.hashing))
+		floods = append(floods, f)
 	}
-	slots := hashSlots()
-	hashMemory := slots * int(r.hash.MemoryBytes())
-	// Of peaks the highest counts: a round in which the collector ran early tells nothing of the next.
-	byGrowth := func(a, b flood) int { return cmp.Compare(a.growth, b.growth) }
-	connections := slices.MaxFunc(refused, byGrowth).growth
-	growth := slices.MaxFunc(hashed, byGrowth).growth - connections
-	return append([]Row{
-		{What: fmt.Sprintf("memory for hashing under %d logins at once", floodClients), Unit: bytesUnit, Figure: Figure(growth), Floor: Figure(hashMemory), Bound: ratioAtMost(maxFloodMemory),
-			Note: fmt.Sprintf("highest peak of resident memory over idle (%s), less that of the connections; the floor is %d slots of %s",
-				bytesUnit.format(medianOf(hashed, func(f flood) float64 { return f.idle })), slots, bytesUnit.format(float64(r.hash.MemoryBytes())))},
-		{What: "memory of the connections alone", Unit: bytesUnit, Figure: Figure(connections),
-			Note: fmt.Sprintf("%s each: buffers, goroutine, and the denial that is held back", bytesUnit.format(connections/floodClients))},
-	}, floodRows(hashed)...), nil
+	return floodRows(floods), nil
 }
 
-func floodRows(hashed []flood) []Row {
-	last := hashed[len(hashed)-1]
-	responseTime := float64(time.Second)
-	return []Row{
-		{What: "time to refuse what gets no hash slot, 95%", Unit: nanoseconds,
-			Figure: Figure(medianOf(hashed, func(f flood) float64 { return f.refusal })), Floor: Figure(medianOf(hashed, func(f flood) float64 { return f.hashTime })), Bound: ratioAtMost(maxRefusal),
-			Note: fmt.Sprintf("upper bound of the histogram's bucket, against the time of one hash; of %.0f logins, %.0f were hashed", last.answered, last.hashed)},
-		{What: "denials, CPU", Unit: perSecond, Figure: Figure(medianOf(hashed, func(f flood) float64 { return f.perSecond })),
-			CPU:  Figure(medianOf(hashed, func(f flood) float64 { return f.cost })),
-			Note: "processor time of the whole flood by its logins, hashes included"},
-		{What: "replies after the response time, 50%", Unit: nanoseconds, Figure: Figure(medianOf(hashed, func(f flood) float64 { return f.late50 - responseTime })),
-			Note: fmt.Sprintf("99%%: %s; all of one status and %d bytes", nanoseconds.format(medianOf(hashed, func(f flood) float64 { return f.late99 - responseTime })), last.bytes)},
-	}
-}
-
-// flood is what one flood of one sidecar did. Times are in nanoseconds, memory in bytes.
+// flood is what one sidecar did. Times are in nanoseconds, memory in bytes.
 type flood struct {
-	idle, growth      float64
-	refusal, hashTime float64
-	hashed, answered  float64
-	perSecond, cost   float64
-	late50, late99    float64
-	bytes             int64
+	// idle is what was resident at first, connections the rise of the peak by logins that are refused
+	// before they are hashed, hashing the further rise by logins that are not.
+	idle, connections, hashing float64
+	refusal, hashTime          float64
+	hashed, answered           float64
+	perSecond, cost            float64
+	late50, late99             float64
+	bytes                      int64
 }
 
 func medianOf(fs []flood, value func(flood) float64) float64 {
@@ -96,6 +68,30 @@ func medianOf(fs []flood, value func(flood) float64) float64 {
 		values[i] = value(f)
 	}
 	return median(values)
+}
+
+func floodRows(floods []flood) []Row {
+	// A parsed hash tells its memory; the zero Hash stands for one of the default parameters.
+	slots, hash := float64(hashSlots()), float64(password.Hash{}.MemoryBytes())
+	connections := medianOf(floods, func(f flood) float64 { return f.connections })
+	responseTime := float64(time.Second)
+	last := floods[len(floods)-1]
+	return []Row{
+		{What: fmt.Sprintf("memory for hashing under %d logins at once", floodClients), Unit: bytesUnit,
+			Figure: Figure(medianOf(floods, func(f flood) float64 { return f.hashing })), Floor: Figure(slots * hash), Bound: ratioAtMost(maxFloodMemory),
+			Note: fmt.Sprintf("rise of the peak of resident memory over that of as many connections without hashing; the floor is %.0f slots of %s", slots, bytesUnit.format(hash))},
+		{What: "memory of the connections alone", Unit: bytesUnit, Figure: Figure(connections),
+			Note: fmt.Sprintf("over idle, which is %s; %s each: buffers, goroutines, and the denial that is held back",
+				bytesUnit.format(medianOf(floods, func(f flood) float64 { return f.idle })), bytesUnit.format(connections/floodClients))},
+		{What: "time to refuse what gets no hash slot, 95%", Unit: nanoseconds,
+			Figure: Figure(medianOf(floods, func(f flood) float64 { return f.refusal })), Floor: Figure(medianOf(floods, func(f flood) float64 { return f.hashTime })), Bound: ratioAtMost(maxRefusal),
+			Note: fmt.Sprintf("upper bound of the histogram's bucket, against the time of one hash; of %.0f logins, %.0f were hashed", last.answered, last.hashed)},
+		{What: "denials, CPU", Unit: perSecond, Figure: Figure(medianOf(floods, func(f flood) float64 { return f.perSecond })),
+			CPU:  Figure(medianOf(floods, func(f flood) float64 { return f.cost })),
+			Note: "processor time of the whole flood by its logins, hashes included"},
+		{What: "replies after the response time, 50%", Unit: nanoseconds, Figure: Figure(medianOf(floods, func(f flood) float64 { return f.late50 - responseTime })),
+			Note: fmt.Sprintf("99%%: %s; all of one status and %d bytes", nanoseconds.format(medianOf(floods, func(f flood) float64 { return f.late99 - responseTime })), last.bytes)},
+	}
 }
 
 // floodOnce uses a sidecar of its own: what one flood leaves in memory must not be another's idle.
@@ -112,16 +108,75 @@ func floodOnce(ctx context.Context, p *plane, relay string, d time.Duration) (f 
 	if err != nil {
 		return f, err
 	}
-	if err := f.run(ctx, s, d); err != nil {
-		return f, err
-	}
-	_, peak, err := memoryUse(s.pid())
+	unhashed, err := f.settle(ctx, s, d/2, idle)
 	if err != nil {
 		return f, err
 	}
-	f.idle, f.growth = float64(idle), float64(peak)-float64(idle)
-	err = f.readMetrics(ctx, s)
+	if _, err := p.newRelay(ctx, generousServer(relay, time.Second)); err != nil {
+		return f, err
+	}
+	if err := s.awaitRelay(ctx); err != nil {
+		return f, err
+	}
+	if err := f.runHashed(ctx, s, d); err != nil {
+		return f, err
+	}
+	_, hashed, err := memoryUse(s.pid())
+	f.idle = float64(idle)
+	f.connections, f.hashing = float64(unhashed)-f.idle, float64(hashed)-float64(unhashed)
 	return f, err
+}
+
+// settle floods until the peak of memory rises no more, and returns it.
+func (f *flood) settle(ctx context.Context, s *sidecar, d time.Duration, idle uint64) (peak uint64, err error) {
+	last := idle
+	for range maxSettling {
+		if err := f.run(ctx, s, d); err != nil {
+			return 0, err
+		}
+		if _, peak, err = memoryUse(s.pid()); err != nil {
+			return 0, err
+		}
+		if peak-last < settled {
+			break
+		}
+		last = peak
+	}
+	return peak, nil
+}
+
+// awaitRelay asks until the sidecar knows its relay, which it denies everybody without.
+func (s *sidecar) awaitRelay(ctx context.Context) error {
+	t := newTarget(s.address, 1)
+	defer t.close()
+	for {
+		if _, err := t.expect(ctx, pcLogin("nobody", "some password", deviceOf(0)), http.StatusUnauthorized); err != nil {
+			return err
+		}
+		m, err := s.scrape(ctx)
+		if err != nil {
+			return err
+		}
+		if m.counter("tegata_login_attempts_total", "reason", unknownUser) > 0 {
+			return nil
+		}
+	}
+}
+
+func (f *flood) runHashed(ctx context.Context, s *sidecar, d time.Duration) error {
+	before, err := s.scrape(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f.run(ctx, s, d); err != nil {
+		return err
+	}
+	after, err := s.scrape(ctx)
+	if err != nil {
+		return err
+	}
+	f.readMetrics(before, after)
+	return nil
 }
 
 func (f *flood) run(ctx context.Context, s *sidecar, d time.Duration) error {
@@ -148,17 +203,13 @@ func (f *flood) run(ctx context.Context, s *sidecar, d time.Duration) error {
 	return err
 }
 
-func (f *flood) readMetrics(ctx context.Context, s *sidecar) error {
-	m, err := s.scrape(ctx)
-	if err != nil {
-		return err
-	}
-	decisions := m.histogram("tegata_login_decision_seconds", "verdict", "deny")
-	hashes := m.histogram("tegata_password_hash_duration_seconds", "algorithm", "argon2id")
-	f.hashed = float64(hashes.GetSampleCount())
-	f.hashTime = hashes.GetSampleSum() / max(f.hashed, 1) * 1e9
-	refused := m.counter("tegata_password_refused_total", "", "")
+func (f *flood) readMetrics(before, after scrape) {
+	const decided, hashes, refusals = "tegata_login_decision_seconds", "tegata_password_hash_duration_seconds", "tegata_password_refused_total"
+	computed := since(before.histogram(hashes, "algorithm", "argon2id"), after.histogram(hashes, "algorithm", "argon2id"))
+	f.hashed = float64(computed.GetSampleCount())
+	f.hashTime = computed.GetSampleSum() / max(f.hashed, 1) * 1e9
+	refused := after.counter(refusals, "", "") - before.counter(refusals, "", "")
 	// What was refused was decided before what waited for a slot.
+	decisions := since(before.histogram(decided, "verdict", "deny"), after.histogram(decided, "verdict", "deny"))
 	f.refusal = within(decisions, 0.95*refused) * 1e9
-	return nil
 }

@@ -65,6 +65,20 @@ func has(m *dto.Metric, label, value string) bool {
 	return false
 }
 
+// since is what was observed after an earlier scrape, of the same histogram.
+func since(before, now *dto.Histogram) *dto.Histogram {
+	n, sum := now.GetSampleCount()-before.GetSampleCount(), now.GetSampleSum()-before.GetSampleSum()
+	observed := &dto.Histogram{SampleCount: &n, SampleSum: &sum}
+	for i, b := range now.GetBucket() {
+		bound, more := b.GetUpperBound(), b.GetCumulativeCount()
+		if earlier := before.GetBucket(); i < len(earlier) {
+			more -= earlier[i].GetCumulativeCount()
+		}
+		observed.Bucket = append(observed.Bucket, &dto.Bucket{UpperBound: &bound, CumulativeCount: &more})
+	}
+	return observed
+}
+
 // within is the upper bound of the bucket that holds the n-th smallest observation.
 func within(h *dto.Histogram, n float64) float64 {
 	for _, b := range h.GetBucket() {
