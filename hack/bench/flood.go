@@ -18,7 +18,7 @@ const (
 	floodTime = 10 * time.Second
 	// Without hashing the flood goes on for at most so many times half of that, until one of these raises
 	// the peak by less than settled.
-	maxSettling = 6
+	maxSettling = 4
 	settled     = 256 << 10
 	// maxFloodMemory is what hashing may take of memory, as a multiple of slots times the hash's memory
 	// (issue: "at most slots × hash memory plus a tenth").

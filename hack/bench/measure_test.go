@@ -140,3 +140,32 @@ func mustHash(t *testing.T) password.Hash {
 	}
 	return hash
 }
+
+func TestSinceSubtractsWhatWasThere(t *testing.T) {
+	histogram := func(sum float64, cumulative ...uint64) *dto.Histogram {
+		h := &dto.Histogram{SampleSum: &sum, SampleCount: &cumulative[len(cumulative)-1]}
+		for i, n := range cumulative {
+			bound := float64(i + 1)
+			h.Bucket = append(h.Bucket, &dto.Bucket{UpperBound: &bound, CumulativeCount: &n})
+		}
+		return h
+	}
+	now := histogram(20, 4, 10)
+	for name, tc := range map[string]struct {
+		before   *dto.Histogram
+		wantSum  float64
+		wantLow  uint64
+		wantHigh uint64
+	}{
+		"nothing before":   {before: nil, wantSum: 20, wantLow: 4, wantHigh: 10},
+		"something before": {before: histogram(5, 3, 4), wantSum: 15, wantLow: 1, wantHigh: 6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := since(tc.before, now)
+			low, high := got.GetBucket()[0].GetCumulativeCount(), got.GetBucket()[1].GetCumulativeCount()
+			if got.GetSampleSum() != tc.wantSum || low != tc.wantLow || high != tc.wantHigh || got.GetSampleCount() != tc.wantHigh {
+				t.Errorf("got %v, want a sum of %g in buckets of %d and %d", got, tc.wantSum, tc.wantLow, tc.wantHigh)
+			}
+		})
+	}
+}
