@@ -162,7 +162,7 @@ func TestResetThatLetsTheDeviceBackIn(t *testing.T) {
 
 func TestResetOnAServerForReservedDevices(t *testing.T) {
 	w := resetWorld(t)
-	server := w.server("asp1")
+	server := w.server()
 	edit(w, server, func(o *v1alpha1.RelayServer) {
 		o.Spec.Enrollment = v1alpha1.EnrollmentReservedOnly
 	})

@@ -28,7 +28,7 @@ func TestServerGetsItsKeysAndAccess(t *testing.T) {
 	w.create(testenv.Server(w.namespace, "asp1"))
 	w.serverReady()
 
-	server, keys := w.server("asp1"), w.secret("asp1-keys")
+	server, keys := w.server(), w.secret("asp1-keys")
 	ring, err := fingerprint.ParseKeyring(keys.Data)
 	w.must(err)
 	if server.Status.FingerprintKeyID != ring.CurrentID() {
@@ -148,7 +148,7 @@ func TestLostKeysAreNotMadeAnew(t *testing.T) {
 	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "asp1-keys", Labels: backup.Labels}, Data: backup.Data})
 	w.serverReady()
 	w.userReady("taro")
-	if !metav1.IsControlledBy(w.secret("asp1-keys"), w.server("asp1")) {
+	if !metav1.IsControlledBy(w.secret("asp1-keys"), w.server()) {
 		t.Error("the restored Secret does not belong to the server")
 	}
 }
@@ -181,7 +181,7 @@ func TestKeysOutliveTheManager(t *testing.T) {
 	stop()
 
 	w.startManager()
-	server := w.server("asp1")
+	server := w.server()
 	edit(w, server, func(o *v1alpha1.RelayServer) {
 		o.Spec.Enrollment = v1alpha1.EnrollmentReservedOnly
 	})
@@ -202,7 +202,7 @@ func TestServerCountsUsersAndDevices(t *testing.T) {
 	w.bind("user-2", v1alpha1.SlotMobile, "second")
 	counts := func(users, bound int32) func() error {
 		return func() error {
-			s := w.server("asp1").Status
+			s := w.server().Status
 			if s.Users != users || s.BoundDevices != bound {
 				return fmt.Errorf("%d users and %d devices, want %d and %d", s.Users, s.BoundDevices, users, bound)
 			}

@@ -297,7 +297,7 @@ func TestServerComesAndGoes(t *testing.T) {
 	w.userBecomes("taro", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonServerNotFound, "asp1")
 	w.create(testenv.Server(w.namespace, "asp1"))
 	w.userReady("taro")
-	w.delete(w.server("asp1"))
+	w.delete(w.server())
 	w.userBecomes("taro", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonServerNotFound, "asp1")
 	if w.entry(w.user("taro")) != nil {
 		t.Error("the credential was not withdrawn")

@@ -138,9 +138,10 @@ func get[T client.Object](w *world, name string, into T) T {
 	return into
 }
 
-func (w *world) server(name string) *v1alpha1.RelayServer {
+// server is asp1, which is the server of most tests.
+func (w *world) server() *v1alpha1.RelayServer {
 	w.Helper()
-	return get(w, name, &v1alpha1.RelayServer{})
+	return get(w, "asp1", &v1alpha1.RelayServer{})
 }
 
 func (w *world) user(name string) *v1alpha1.RelayUser {
@@ -177,7 +178,7 @@ func has(conditions []metav1.Condition, generation int64, conditionType string, 
 func (w *world) serverBecomes(conditionType string, status metav1.ConditionStatus, reason, text string) {
 	w.Helper()
 	w.eventually(func() error {
-		s := w.server("asp1")
+		s := w.server()
 		return has(s.Status.Conditions, s.Generation, conditionType, status, reason, text)
 	})
 }
