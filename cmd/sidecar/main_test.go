@@ -4,6 +4,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/go-logr/logr"
 	"go.uber.org/goleak"
 	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
@@ -21,6 +22,7 @@ func TestMain(m *testing.M) {
 		klog.InfoS("from client-go")
 		ctrllog.Log.Info("from controller-runtime")
 	default:
+		ctrllog.SetLogger(logr.Discard()) // or it complains, after half a minute
 		goleak.VerifyTestMain(m)
 	}
 }
