@@ -210,5 +210,11 @@ func TestStopsWhole(t *testing.T) {
 	namespace := env.Namespace(t)
 	before := goleak.IgnoreCurrent()
 	t.Run("follow", func(t *testing.T) { follow(t, env, namespace) })
-	goleak.VerifyNone(t, before)
+	// Idle connections belong to the transport that all clients of this test binary share.
+	goleak.VerifyNone(t, before,
+		goleak.IgnoreAnyFunction("golang.org/x/net/http2.(*ClientConn).readLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*http2ClientConn).readLoop"),
+		goleak.IgnoreAnyFunction("net/http/internal/http2.(*ClientConn).readLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
 }
