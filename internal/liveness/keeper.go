@@ -3,6 +3,7 @@ package liveness
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -59,6 +60,11 @@ type Keeper struct {
 	lease   *coordinationv1.Lease
 	exists  bool
 	claimed time.Time
+	// stored is until when the manager counts on the Lease as it is stored, at least. This may be longer than
+	// anybody is admitted: after a lapse a renewal comes first, and then the users are read. unbroken says
+	// that the latest renewal came before the one before it had run out.
+	stored   deadline
+	unbroken bool
 
 	urgent chan struct{}
 
@@ -73,10 +79,19 @@ type deadline struct {
 	hold  time.Duration
 }
 
-func (d deadline) passed(now time.Time) bool {
-	monotonic := now.Sub(d.start)
-	wall := now.Round(0).Sub(d.start.Round(0))
-	return max(monotonic, wall) >= d.hold
+// elapsed is the time since start on either clock.
+func (d deadline) elapsed(now time.Time) (monotonic, wall time.Duration) {
+	return now.Sub(d.start), now.Round(0).Sub(d.start.Round(0))
+}
+
+func (d deadline) passed(now time.Time) bool { return max(d.elapsed(now)) >= d.hold }
+
+// limited is the deadline, or a time after now when that is earlier.
+func (d deadline) limited(now time.Time, hold time.Duration) deadline {
+	if !d.passed(now) {
+		d.hold = min(d.hold, min(d.elapsed(now))+hold)
+	}
+	return d
 }
 
 // NewKeeper makes a Keeper with a Lease of its own.
@@ -152,9 +167,8 @@ func (k *Keeper) renew(ctx context.Context) error {
 	}
 	// It may have run out while its renewal was under way.
 	if lapsed || !k.Fresh() {
-		resync, cancel := context.WithTimeout(ctx, resyncLimit)
-		defer cancel()
-		if err := k.Resync(resync); err != nil {
+		var err error
+		if sent, err = k.readAnew(ctx, sent); err != nil {
 			return err
 		}
 		k.Log.Info("Users were read anew; the Lease holds")
@@ -162,6 +176,37 @@ func (k *Keeper) renew(ctx context.Context) error {
 	}
 	k.hold(k.knownUntil(sent))
 	return nil
+}
+
+var errRanOut = errors.New("lease ran out while the users were read anew")
+
+// readAnew reads the users anew and meanwhile goes on renewing the Lease, as reading many may take longer
+// than it holds. The manager waits for this sidecar from the renewal before the list on, as long as no
+// renewal comes too late. It returns when the last one was sent.
+func (k *Keeper) readAnew(ctx context.Context, sent time.Time) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, resyncLimit)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- k.Resync(ctx) }()
+	k.unbroken = true
+	ticker := time.NewTicker(max(k.interval(), time.Millisecond))
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-done:
+			return sent, err
+		case <-ticker.C:
+			next := k.Now()
+			if err := k.write(ctx, next); err == nil {
+				sent = next
+			}
+			if !k.unbroken || k.stored.passed(k.Now()) {
+				cancel()
+				_ = <-done // it was told to stop
+				return sent, errRanOut
+			}
+		}
+	}
 }
 
 // knownUntil is the time up to which what logins are decided on is known: that of a renewal, or earlier when
@@ -183,11 +228,20 @@ func (k *Keeper) silent() bool {
 	return k.Now().Sub(at) > max(k.Duration(), minSilence)
 }
 
-// hold extends the deadline by what the written Lease promises, counted from before it was sent.
+// hold extends the deadline by what the stored Lease promises, counted from before it was sent or earlier.
 func (k *Keeper) hold(sent time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.until = deadline{start: sent, hold: min(k.Duration(), duration(k.lease))}
+	k.until = deadline{start: sent, hold: min(k.Duration(), k.stored.hold)}
+}
+
+// limit shortens both deadlines to what a Lease promises that is about to be written: it may be stored, and
+// its answer be lost, or this process be frozen before it comes.
+func (k *Keeper) limit(at time.Time, promised time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.until = k.until.limited(at, promised)
+	k.stored = k.stored.limited(at, promised)
 }
 
 // write stores the Lease as of a time. It is a patch without a lock: only this process writes this Lease,
@@ -198,6 +252,7 @@ func (k *Keeper) write(ctx context.Context, at time.Time) error {
 	defer cancel()
 	next := k.lease.DeepCopy()
 	k.fill(next, at)
+	k.limit(at, duration(next))
 	var err error
 	if k.exists {
 		err = k.Client.Patch(ctx, next, client.MergeFrom(k.unwritten()))
@@ -206,6 +261,8 @@ func (k *Keeper) write(ctx context.Context, at time.Time) error {
 	}
 	switch {
 	case err == nil:
+		k.unbroken = !k.stored.passed(k.Now())
+		k.stored = deadline{start: at, hold: duration(next)}
 		k.lease.Spec, k.lease.Annotations, k.exists = next.Spec, next.Annotations, true
 		return nil
 	case apierrors.IsNotFound(err):
@@ -238,7 +295,7 @@ func (k *Keeper) fill(l *coordinationv1.Lease, at time.Time) {
 func (k *Keeper) lapse() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.until = deadline{}
+	k.until, k.stored = deadline{}, deadline{}
 }
 
 func (k *Keeper) interval() time.Duration {

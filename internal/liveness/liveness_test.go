@@ -3,11 +3,19 @@ package liveness
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	"go.uber.org/goleak"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tegata-dev/tegata/internal/testenv"
@@ -154,6 +162,47 @@ func TestLapseDuringARenewalCounts(t *testing.T) {
 	}
 }
 
+// TestReadingMayTakeLongerThanTheLease: a sidecar with so many users that reading them outlasts its Lease
+// starts all the same, and comes back after a lapse.
+func TestReadingMayTakeLongerThanTheLease(t *testing.T) {
+	env := testenv.Shared(t)
+	const staleness, reading = time.Second, 2500 * time.Millisecond
+	k := NewKeeper(KeeperOptions{
+		Client: env.Client, Namespace: env.Namespace(t), Server: "asp1", Identity: "pod", Log: logr.Discard(),
+		Duration: func() time.Duration { return staleness },
+		Observed: func() (string, time.Time) { return "100", time.Now() },
+		Resync: func(ctx context.Context) error {
+			select {
+			case <-time.After(reading):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		},
+	})
+	if err := k.Claim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(reading) // the first list
+	k.Begin()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { k.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
+	if k.Fresh() {
+		t.Error("fresh although the Lease ran out during the first list")
+	}
+	testenv.Eventually(t, time.Minute, func() error {
+		if !k.Fresh() {
+			return errors.New("not fresh")
+		}
+		return nil
+	})
+}
+
 func TestWallClockCounts(t *testing.T) {
 	start := time.Now()
 	d := deadline{start: start, hold: staleness}
@@ -242,8 +291,140 @@ func TestManagerNeverTakesALivingSidecarForDead(t *testing.T) {
 	// A manager that has just started knows nothing of when it was renewed.
 	restarted := p.newReader()
 	p.wantPending(restarted, "101", true)
-	p.pass(staleness)
+	p.pass(staleness) // by this clock; the sidecar's may be slower
+	p.wantPending(restarted, "101", true)
+	p.pass(staleness / maxDrift)
 	p.wantPending(restarted, "101", false)
+}
+
+// TestPendingSaysWhenToLookAgain: after the first of the sidecars that are waited for may have run out.
+func TestPendingSaysWhenToLookAgain(t *testing.T) {
+	p := newPair(t)
+	p.begin()
+	p.wantPending(p.reader, "101", true)
+	p.pass(staleness / 4)
+	pending, wait, err := p.reader.Pending(t.Context(), p.namespace, "asp1", "101")
+	if err != nil || len(pending) != 1 || pending[0].Name != "Pod_1.example" {
+		t.Fatalf("pending %+v, %v", pending, err)
+	}
+	if want := staleness + staleness/maxDrift - staleness/4; wait != want || pending[0].Remaining != want {
+		t.Errorf("wait %s, remaining %s, want %s", wait, pending[0].Remaining, want)
+	}
+	if other, _, err := p.reader.Pending(t.Context(), p.namespace, "asp2", "101"); err != nil || len(other) != 0 {
+		t.Errorf("another server waits for %+v, %v", other, err)
+	}
+	p.reader.Forget(pending[0].Lease.UID)
+	if _, again, err := p.reader.Pending(t.Context(), p.namespace, "asp1", "101"); err != nil || again != staleness+staleness/maxDrift {
+		t.Errorf("once forgotten it is waited for %s, %v", again, err)
+	}
+}
+
+// TestShorterStalenessBindsAtOnce: from when a shorter Lease may be stored, the longer one counts no more,
+// although the answer is lost.
+func TestShorterStalenessBindsAtOnce(t *testing.T) {
+	p := newPair(t)
+	p.begin()
+	p.keeper.Duration = func() time.Duration { return staleness / 5 }
+	p.keeper.Client = unanswered{p.keeper.Client}
+	if err := p.keeper.renew(t.Context()); err == nil {
+		t.Fatal("renewed")
+	}
+	p.wantFresh(true)
+	p.pass(staleness / 5)
+	p.wantFresh(false)
+}
+
+// unanswered stores, and says that it did not.
+type unanswered struct{ client.Client }
+
+func (u unanswered) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
+	if err := u.Client.Patch(ctx, obj, patch, opts...); err != nil {
+		return err
+	}
+	return errors.New("connection reset by peer")
+}
+
+// TestLostAnswerOfTheFirstWrite: a Lease that was made, though its answer was lost, is taken up.
+func TestLostAnswerOfTheFirstWrite(t *testing.T) {
+	p := newPair(t)
+	p.keeper.Client = &createdUnanswered{Client: p.keeper.Client}
+	p.begin()
+	p.wantFresh(true)
+	p.lease() // one
+}
+
+type createdUnanswered struct {
+	client.Client
+	lost bool
+}
+
+func (c *createdUnanswered) Create(ctx context.Context, obj client.Object, opts ...client.CreateOption) error {
+	if err := c.Client.Create(ctx, obj, opts...); err != nil || c.lost {
+		return err
+	}
+	c.lost = true
+	return errors.New("connection reset by peer")
+}
+
+// TestRunKeepsTheLease: it is renewed in time, told at once what is urgent, given up in the end, and
+// nothing runs on.
+func TestRunKeepsTheLease(t *testing.T) {
+	env := testenv.Shared(t)
+	namespace := env.Namespace(t)
+	before := goleak.IgnoreCurrent()
+	var observed atomic.Int64
+	observed.Store(100)
+	k := NewKeeper(KeeperOptions{
+		Client: env.Client, Namespace: namespace, Server: "asp1", Identity: "pod", Log: logr.Discard(),
+		Duration: func() time.Duration { return time.Hour },
+		Observed: func() (string, time.Time) { return strconv.FormatInt(observed.Load(), 10), time.Now() },
+		Resync:   func(context.Context) error { return nil },
+	})
+	if err := k.Claim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	k.Begin()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { k.Run(ctx) })
+	reader := &Reader{Client: env.Client, Clock: clock.RealClock{}}
+	told := func(resourceVersion string) func() error {
+		return func() error {
+			pending, _, err := reader.Pending(t.Context(), namespace, "asp1", resourceVersion)
+			if err == nil && len(pending) > 0 {
+				err = fmt.Errorf("%s is not observed yet", resourceVersion)
+			}
+			return err
+		}
+	}
+	testenv.Eventually(t, 5*time.Second, told("100"))
+	observed.Store(200)
+	k.Hurry() // otherwise it would take ten seconds
+	testenv.Eventually(t, 5*time.Second, told("200"))
+	cancel()
+	wg.Wait()
+	k.GiveUp()
+	var left coordinationv1.LeaseList
+	if err := env.Client.List(t.Context(), &left, client.InNamespace(namespace)); err != nil || len(left.Items) != 0 || k.Fresh() {
+		t.Errorf("%d leases are left, %v, fresh %t", len(left.Items), err, k.Fresh())
+	}
+	goleak.VerifyNone(t, before)
+}
+
+func TestLeaseNames(t *testing.T) {
+	for identity, want := range map[string]string{
+		"relay-7c9d-x1": "asp1-sidecar-relay-7c9d-x1-abc", "Pod_1.example": "asp1-sidecar-pod-1-example-abc",
+		"": "asp1-sidecar-unnamed-abc", "...": "asp1-sidecar-unnamed-abc", "端末": "asp1-sidecar-unnamed-abc",
+		strings.Repeat("x", 300): "asp1-sidecar-" + strings.Repeat("x", 100) + "-abc",
+	} {
+		l := newLease("ns", "asp1", identity, "abc")
+		if errs := validation.IsDNS1123Subdomain(l.Name); l.Name != want || len(errs) > 0 {
+			t.Errorf("%q: %q, want %q, %v", identity, l.Name, want, errs)
+		}
+	}
+	if a, b := NewKeeper(KeeperOptions{Server: "asp1", Identity: "pod"}), NewKeeper(KeeperOptions{Server: "asp1", Identity: "pod"}); a.lease.Name == b.lease.Name {
+		t.Errorf("two processes of one pod have the Lease %s", a.lease.Name)
+	}
 }
 
 func TestGarbageVouchesForNothing(t *testing.T) {

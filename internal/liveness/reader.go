@@ -16,8 +16,9 @@ import (
 // Reader is the manager's reading of sidecars' Leases.
 //
 // It trusts no clock but its own: a Lease has run out when it has not changed, as far as this process
-// has seen, for its whole duration. A renewal is seen after the sidecar made it, so the sidecar, which
-// counts from before it sent the renewal, has always stopped first. A manager that has just started
+// has seen, for its whole duration and a little more. A renewal is seen after the sidecar made it, so the
+// sidecar, which counts from before it sent the renewal, has always stopped first, also when its clock runs
+// slower than this one's. A manager that has just started
 // therefore waits out a dead sidecar's whole Lease once.
 type Reader struct {
 	// Client must read from the API server, not from a cache: see Observed.
@@ -27,6 +28,10 @@ type Reader struct {
 	mu   sync.Mutex
 	seen map[types.UID]renewal
 }
+
+// maxDrift is by which part of a time the clocks of two machines may differ in measuring it. Those that are
+// kept in step by NTP differ by a two-thousandth at most.
+const maxDrift = 100
 
 type renewal struct {
 	resourceVersion string
@@ -57,7 +62,7 @@ func (r *Reader) Note(l *coordinationv1.Lease) Sidecar {
 		last = renewal{resourceVersion: l.ResourceVersion, at: now}
 		r.seen[l.UID] = last
 	}
-	remaining := last.at.Add(duration(l)).Sub(now)
+	remaining := last.at.Add(duration(l) + duration(l)/maxDrift).Sub(now)
 	return Sidecar{Name: Holder(l), Lease: l, Live: remaining > 0, Remaining: max(remaining, 0)}
 }
 
