@@ -202,8 +202,7 @@ func (k *Keeper) readAnew(ctx context.Context, sent time.Time) (time.Time, error
 			}
 			if !k.unbroken || k.stored.passed(k.Now()) {
 				cancel()
-				_ = <-done // it was told to stop
-				return sent, errRanOut
+				return sent, errors.Join(errRanOut, <-done)
 			}
 		}
 	}
