@@ -107,7 +107,7 @@ func TestKilledManagerLeavesNewDevicesAlone(t *testing.T) {
 	namespace := env.Namespace(t)
 	makeEmployees(t, env, namespace)
 	create(t, env, resetOfTeam(namespace, employees))
-	manager := startManager(t, env, namespace, "--leader-elect=false")
+	manager := startManager(t, env, "--namespace", namespace, "--leader-elect=false")
 
 	ctx, stop := context.WithCancel(t.Context())
 	var persons errgroup.Group

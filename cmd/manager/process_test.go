@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -44,7 +45,7 @@ type managerProcess struct {
 	probes, metrics string
 }
 
-func startManager(t *testing.T, env *testenv.Env, namespace string, args ...string) managerProcess {
+func startManager(t *testing.T, env *testenv.Env, args ...string) managerProcess {
 	t.Helper()
 	path, err := program()
 	if err != nil {
@@ -56,9 +57,9 @@ func startManager(t *testing.T, env *testenv.Env, namespace string, args ...stri
 	}
 	m := managerProcess{probes: freeAddress(t), metrics: freeAddress(t)}
 	command := testenv.Command{
-		Name: fmt.Sprintf("manager-%s-%s", namespace, m.probes[len("127.0.0.1:"):]), Path: path,
+		Name: "manager-" + strings.TrimPrefix(m.probes, "127.0.0.1:"), Path: path,
 		Args: append([]string{
-			"--kubeconfig", kubeconfig, "--namespace", namespace, "--leader-election-namespace", systemNamespace,
+			"--kubeconfig", kubeconfig, "--leader-election-namespace", systemNamespace,
 			"--health-probe-bind-address", m.probes, "--metrics-bind-address", m.metrics,
 		}, args...),
 		Ready: func(ctx context.Context) error {
@@ -154,11 +155,11 @@ func holderOfLease(t *testing.T, env *testenv.Env) string {
 func TestManagerLeadsStandsByAndHandsOver(t *testing.T) {
 	env := testenv.Shared(t)
 	namespace := env.Namespace(t)
-	leader := startManager(t, env, namespace)
+	leader := startManager(t, env, "--namespace", namespace)
 	create(t, env, testenv.Server(namespace, "asp1"))
 	serverIsReady(t, env, namespace, "asp1")
 	first := holderOfLease(t, env)
-	startManager(t, env, namespace) // ready while it stands by
+	startManager(t, env, "--namespace", namespace) // ready while it stands by
 
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
@@ -178,7 +179,9 @@ func TestManagerLeadsStandsByAndHandsOver(t *testing.T) {
 func TestMetricsAreForThoseWhoMay(t *testing.T) {
 	env := testenv.Shared(t)
 	namespace := env.Namespace(t)
-	manager := startManager(t, env, namespace, "--leader-elect=false")
+	manager := startManager(t, env, "--leader-elect=false") // in all namespaces
+	create(t, env, testenv.Server(namespace, "asp1"))
+	serverIsReady(t, env, namespace, "asp1")
 	collector := env.ServiceAccountConfig(t, namespace, "collector")
 	create(t, env, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "collector-" + namespace},

@@ -79,7 +79,7 @@ func TestResetOfTenThousand(t *testing.T) {
 	const users = 10_000
 	env := testenv.Shared(t)
 	namespace := env.Namespace(t)
-	startManager(t, env, namespace, "--leader-elect=false")
+	startManager(t, env, "--namespace", namespace, "--leader-elect=false")
 	status := model(t, env, namespace)
 	begin := time.Now()
 	inParallel(t, users, func(i int) error {
