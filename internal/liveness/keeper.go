@@ -30,6 +30,14 @@ const (
 	// minSilence is how long the watch of users may be silent before it is not trusted any more. The API
 	// server confirms an idle watch about once a minute.
 	minSilence = 3 * time.Minute
+	// refusalInterval is how often it is logged that the API server refuses the Lease.
+	refusalInterval = time.Minute
+)
+
+// What to do when the API server refuses the Lease: trying again does not mend it.
+const (
+	adviceUnauthorized = "Was the RelayServer re-created? Then its ServiceAccount is another one: restart the sidecar with a new token"
+	adviceForbidden    = "Check --server and --namespace, and that this is the ServiceAccount <server>-sidecar of that RelayServer"
 )
 
 // KeeperOptions are what a Keeper needs.
@@ -67,6 +75,8 @@ type Keeper struct {
 	unbroken bool
 
 	urgent chan struct{}
+	// refused is when it was last logged that the API server refuses the Lease.
+	refused time.Time
 
 	mu    sync.RWMutex
 	until deadline
@@ -133,7 +143,7 @@ func (k *Keeper) Claim(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		k.Log.Info("Lease could not be made, trying again", "error", err.Error())
+		k.report(err, "Lease could not be made, trying again")
 		if !sleep(ctx, retryDelay) {
 			return fmt.Errorf("make lease: %w", context.Cause(ctx))
 		}
@@ -148,13 +158,34 @@ func (k *Keeper) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait := k.interval()
 		if err := k.renew(ctx); err != nil && ctx.Err() == nil {
-			k.Log.Info("Lease could not be renewed, trying again", "error", err.Error(), "fresh", k.Fresh())
+			k.report(err, "Lease could not be renewed, trying again", "fresh", k.Fresh())
 		}
 		if !k.Fresh() {
 			wait = min(wait, retryDelay)
 		}
 		k.wait(ctx, wait)
 	}
+}
+
+// report logs a failure. One that only a person can mend is an error with what to do, so that it stands out;
+// as it comes back with each attempt, it is logged at once and then once a minute.
+func (k *Keeper) report(err error, message string, fields ...any) {
+	var advice string
+	switch {
+	case apierrors.IsUnauthorized(err):
+		advice = adviceUnauthorized
+	case apierrors.IsForbidden(err):
+		advice = adviceForbidden
+	default:
+		k.Log.Info(message, append(fields, "error", err.Error())...)
+		return
+	}
+	now := k.Now()
+	if !k.refused.IsZero() && now.Sub(k.refused) < refusalInterval {
+		return
+	}
+	k.refused = now
+	k.Log.Error(err, message, append(fields, "advice", advice)...)
 }
 
 // renew writes the Lease. After a lapse the manager may have declared resets Complete without this
