@@ -2,7 +2,6 @@ package login
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -114,58 +113,15 @@ func assertDenial(t *testing.T, raw, wantLang, wantBody string) {
 	}
 }
 
-func TestDenialUsesTheRelaysOwnWords(t *testing.T) {
-	messages := map[string]string{
-		"en": `Ask <help@example.com> & "quote" the code`, "fr": "Refusé",
-		"ja-JP": "係へ", "pt-BR": "Não", "pt-PT": "Nao", "FR": "shadowed by fr", "x--y": "no language",
-	}
-	for name, tc := range map[string]struct {
-		accept string
-		want   phrase
-	}{
-		"replaced":                   {"en-GB", phrase{"en", "Login refused", `Ask <help@example.com> & "quote" the code (Inquiry code: 1001)`}},
-		"added":                      {"fr-CA", phrase{"fr", "Login refused", "Refusé (Inquiry code: 1001)"}},
-		"built in, beside a variant": {"ja", phrase{"ja", "認証エラー", japanese.detail + "(お問い合わせコード:1001)"}},
-		"a variant":                  {"ja-JP", phrase{"ja-JP", "認証エラー", "係へ(お問い合わせコード:1001)"}},
-		"one of two variants":        {"pt-PT", phrase{"pt-PT", "Login refused", "Nao (Inquiry code: 1001)"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			// Maps are ranged over in random order, which must not show.
-			for range 50 {
-				got := newPhrasebook(authn.Denial{Code: 1001, Messages: messages}).choose(tc.accept)
-				if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(phrase{})); diff != "" {
-					t.Fatalf("(-want +got):\n%s", diff)
-				}
-			}
-		})
-	}
-}
-
 func TestDenialFollowsThePolicy(t *testing.T) {
 	service := denying(decision.PasswordMismatch)
 	h := NewHandler(service)
-	for _, tc := range []struct {
-		denial authn.Denial
-		want   string
-	}{
-		{authn.Denial{Code: 293}, english.detail + " (Inquiry code: 293)"},
-		{authn.Denial{Code: 7}, english.detail + " (Inquiry code: 7)"},
-		{authn.Denial{Code: 7, Messages: map[string]string{"en": "A <b> & \"c\""}}, `A <b> & "c" (Inquiry code: 7)`},
-		{authn.Denial{Code: 7, Messages: map[string]string{"en": "B"}}, "B (Inquiry code: 7)"},
-	} {
-		tc.denial.ResponseTime = time.Millisecond
-		service.denial = tc.denial
+	for _, code := range []int{293, 7} {
+		service.denial = authn.Denial{Code: code, ResponseTime: time.Millisecond}
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, newLogin(goodBody))
-		var got problem
-		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
-			t.Fatal(err)
-		}
-		if got.Detail != tc.want || got.Code != tc.denial.Code {
-			t.Errorf("denial %v answered %s", tc.denial, w.Body)
-		}
-		if strings.Contains(w.Body.String(), `\u00`) {
-			t.Errorf("escaped as if it were HTML: %s", w.Body)
+		if want := fmt.Sprintf(`"code":%d,`, code); !strings.Contains(w.Body.String(), want) {
+			t.Errorf("answered %s, want %s", w.Body, want)
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -77,48 +76,4 @@ func assertBounded(t *testing.T, a *authn.Attempt) {
 	if !viewer && !client {
 		t.Fatalf("program %d with viewer %d", a.Program, a.Viewer)
 	}
-}
-
-// FuzzSource: no header moves the source of a connection that is not a trusted proxy's, and what a proxy
-// passes on is an address in its one spelling.
-func FuzzSource(f *testing.F) {
-	for _, seed := range []string{
-		"", "203.0.113.9", "203.0.113.9, 10.0.0.1", "[2001:db8::1%eth0]:1", ",,,", "::ffff:10.0.0.1", "[", "1:2",
-	} {
-		f.Add(seed, "10.0.0.7:1")
-		f.Add(seed, "203.0.113.1:1")
-	}
-	policy := &authn.Policy{TrustedProxies: networks(f, "10.0.0.0/8")}
-	h := &handler{service: &fakeService{policy: policy}}
-	f.Fuzz(func(t *testing.T, forwarded, peer string) {
-		got := h.source(&http.Request{RemoteAddr: peer, Header: http.Header{"X-Forwarded-For": {forwarded}}})
-		from, err := netip.ParseAddrPort(peer)
-		if err != nil {
-			if got.IsValid() {
-				t.Fatalf("source %s of no address", got)
-			}
-			return
-		}
-		if direct := plain(from.Addr()); !trusted(policy.TrustedProxies, direct) && got != direct {
-			t.Fatalf("source %s, want %s", got, direct)
-		}
-		if got.Zone() != "" || got.Is4In6() {
-			t.Fatalf("source %s", got)
-		}
-	})
-}
-
-// FuzzAcceptLanguage: whatever is asked for, the answer is one of the relay's languages.
-func FuzzAcceptLanguage(f *testing.F) {
-	book := newPhrasebook(authn.Denial{Code: 293, Messages: map[string]string{"fr": "Refusé"}})
-	for _, seed := range []string{"", "en", "ja-JP;q=0.9", "*", "x-y-z", "zh-Hant-TW-u-co-stroke", "i-klingon", "a-DE-1994"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, header string) {
-		switch got := book.choose(header); got.language {
-		case "en", "ja", "fr":
-		default:
-			t.Fatalf("language %q", got.language)
-		}
-	})
 }

@@ -8,12 +8,14 @@ import (
 	"context"
 	_ "embed"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/tegata-dev/tegata/internal/authn"
+	"github.com/tegata-dev/tegata/internal/clientaddr"
+	"github.com/tegata-dev/tegata/internal/denial"
 )
 
 // ListenerName labels this listener's metrics and logs.
@@ -34,8 +36,7 @@ func NewHandler(s Service) http.Handler { return &handler{service: s} }
 
 type handler struct {
 	service Service
-	// words are those of the denials at present; they change with the relay's policy.
-	words atomic.Pointer[phrasebook]
+	denials denial.Renderer
 }
 
 // ServeHTTP takes paths as they are: http.ServeMux would answer some spellings with a redirect, which
@@ -101,20 +102,20 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) {
 		writeAllowed(w, result, attempt.ID)
 		return
 	}
-	denial := h.service.Denial()
-	if holdBack(r.Context(), arrival, denial.ResponseTime) {
-		writeDenied(w, denial.Code, attempt.ID, h.phrases(denial).choose(r.Header.Get("Accept-Language")))
+	shape := h.service.Denial()
+	if denial.HoldBack(r.Context(), arrival, shape.ResponseTime) {
+		body, language := h.denials.Body(shape, attempt.ID, r.Header.Get("Accept-Language"))
+		writeDenied(w, body, language)
 	}
 }
 
-// phrases are the words of a denial, made anew only when the relay's policy has changed them.
-func (h *handler) phrases(d authn.Denial) *phrasebook {
-	words := h.words.Load()
-	if words == nil || !words.sayFor(d) {
-		words = newPhrasebook(d)
-		h.words.Store(words)
+// source is the person's address. Without a policy no proxy is trusted.
+func (h *handler) source(r *http.Request) netip.Addr {
+	var proxies []netip.Prefix
+	if policy := h.service.Policy(); policy != nil {
+		proxies = policy.TrustedProxies
 	}
-	return words
+	return clientaddr.Of(clientaddr.Peer(r.RemoteAddr), r.Header.Values("X-Forwarded-For"), proxies)
 }
 
 func writeAllowed(w http.ResponseWriter, result authn.Result, id string) {
@@ -127,23 +128,4 @@ func writeAllowed(w http.ResponseWriter, result authn.Result, id string) {
 		ExpireTime:    result.ExpireTime.UTC().Truncate(time.Second),
 		CorrelationID: id,
 	})
-}
-
-// holdBack waits until a denial may be sent: one response time after arrival, or, when the decision took
-// longer, the next whole multiple of it, so that the time tells nothing of what was done. It reports
-// whether the peer is still there.
-func holdBack(ctx context.Context, arrival time.Time, responseTime time.Duration) bool {
-	if responseTime <= 0 {
-		responseTime = authn.DefaultDenial.ResponseTime
-	}
-	elapsed := time.Since(arrival)
-	wait := responseTime - elapsed%responseTime
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

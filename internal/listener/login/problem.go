@@ -7,20 +7,19 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+
+	"github.com/tegata-dev/tegata/internal/denial"
 )
 
-// problem is an error reply by RFC 9457. Code and correlation id are extension members of denials.
+// problem is an error reply by RFC 9457.
 type problem struct {
-	Type          string `json:"type"`
-	Title         string `json:"title"`
-	Status        int    `json:"status"`
-	Detail        string `json:"detail,omitempty"`
-	Code          int    `json:"code,omitempty"`
-	CorrelationID string `json:"correlationID,omitempty"`
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
 }
 
 const (
-	typeDenied  = "https://tegata.dev/problems/login-denied"
 	typeInvalid = "https://tegata.dev/problems/invalid-request"
 	typeBusy    = "https://tegata.dev/problems/too-many-requests"
 )
@@ -58,16 +57,11 @@ func writeBusy(w http.ResponseWriter) {
 	writeProblem(w, problem{Type: typeBusy, Title: "Too many requests under way", Status: http.StatusServiceUnavailable})
 }
 
-// writeDenied writes the uniform denial. Every denial of one language differs in the correlation id only,
-// whose length is fixed.
-func writeDenied(w http.ResponseWriter, code int, id string, p phrase) {
-	// RFC 9110 wants a challenge with every 401; a scheme of our own keeps browsers from asking.
-	w.Header().Set("WWW-Authenticate", "Tegata")
-	w.Header().Set("Content-Language", p.language)
-	writeProblem(w, problem{
-		Type: typeDenied, Title: p.title, Status: http.StatusUnauthorized, Detail: p.detail,
-		Code: code, CorrelationID: id,
-	})
+// writeDenied writes the uniform denial.
+func writeDenied(w http.ResponseWriter, body []byte, language string) {
+	w.Header().Set("WWW-Authenticate", denial.Challenge)
+	w.Header().Set("Content-Language", language)
+	writeBody(w, denial.ContentType, http.StatusUnauthorized, body)
 }
 
 func writeProblem(w http.ResponseWriter, p problem) {
@@ -82,9 +76,13 @@ func writeJSON(w http.ResponseWriter, contentType string, status int, body any) 
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
 	}
+	writeBody(w, contentType, status, encoded.Bytes())
+}
+
+func writeBody(w http.ResponseWriter, contentType string, status int, body []byte) {
 	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(encoded.Len()))
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(encoded.Bytes()) // the peer is gone when this fails
+	_, _ = w.Write(body) // the peer is gone when this fails
 }

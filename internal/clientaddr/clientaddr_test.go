@@ -1,12 +1,9 @@
-package login
+package clientaddr
 
 import (
-	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
-
-	"github.com/tegata-dev/tegata/internal/authn"
 )
 
 func TestSource(t *testing.T) {
@@ -57,29 +54,54 @@ func TestSource(t *testing.T) {
 		"none at all":                      {"", nil, "invalid IP"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := &handler{service: &fakeService{policy: &authn.Policy{TrustedProxies: networks(t, trust...)}}}
-			r := &http.Request{RemoteAddr: tc.peer, Header: http.Header{"X-Forwarded-For": tc.forwarded}}
-			if got := h.source(r).String(); got != tc.want {
+			if got := Of(Peer(tc.peer), tc.forwarded, networks(t, trust...)).String(); got != tc.want {
 				t.Errorf("source %s, want %s", got, tc.want)
 			}
 		})
 	}
 }
 
-func TestSourceWithoutPolicyIsTheConnections(t *testing.T) {
-	h := &handler{service: &fakeService{}}
-	r := &http.Request{RemoteAddr: "10.0.0.7:1234", Header: http.Header{"X-Forwarded-For": {"203.0.113.9"}}}
-	if got, want := h.source(r), netip.MustParseAddr("10.0.0.7"); got != want {
+func TestWithoutProxiesItIsTheConnections(t *testing.T) {
+	got := Of(Peer("10.0.0.7:1234"), []string{"203.0.113.9"}, nil)
+	if want := netip.MustParseAddr("10.0.0.7"); got != want {
 		t.Errorf("source %s, want %s", got, want)
 	}
 }
 
-func TestOtherForwardingHeadersAreNotBelieved(t *testing.T) {
-	h := &handler{service: &fakeService{policy: &authn.Policy{TrustedProxies: networks(t, "10.0.0.0/8")}}}
-	r := &http.Request{RemoteAddr: "10.0.0.7:1234", Header: http.Header{
-		"Forwarded": {"for=203.0.113.9"}, "X-Real-Ip": {"203.0.113.9"}, "True-Client-Ip": {"203.0.113.9"},
-	}}
-	if got, want := h.source(r), netip.MustParseAddr("10.0.0.7"); got != want {
-		t.Errorf("source %s, want %s", got, want)
+// FuzzOf: no header moves the source of a connection that is not a trusted proxy's, and what a proxy
+// passes on is an address in its one spelling.
+func FuzzOf(f *testing.F) {
+	for _, seed := range []string{
+		"", "203.0.113.9", "203.0.113.9, 10.0.0.1", "[2001:db8::1%eth0]:1", ",,,", "::ffff:10.0.0.1", "[", "1:2",
+	} {
+		f.Add(seed, "10.0.0.7:1")
+		f.Add(seed, "203.0.113.1:1")
 	}
+	proxies := networks(f, "10.0.0.0/8")
+	f.Fuzz(func(t *testing.T, forwarded, peer string) {
+		direct := Peer(peer)
+		got := Of(direct, []string{forwarded}, proxies)
+		if !direct.IsValid() && got.IsValid() {
+			t.Fatalf("source %s of no address", got)
+		}
+		if !Trusted(proxies, direct) && got != direct {
+			t.Fatalf("source %s, want %s", got, direct)
+		}
+		if got.Zone() != "" || got.Is4In6() {
+			t.Fatalf("source %s", got)
+		}
+	})
+}
+
+func networks(t testing.TB, cidrs ...string) []netip.Prefix {
+	t.Helper()
+	var all []netip.Prefix
+	for _, c := range cidrs {
+		p, err := netip.ParsePrefix(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all
 }
