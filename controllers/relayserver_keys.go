@@ -13,6 +13,7 @@ import (
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
+	"github.com/tegata-dev/tegata/internal/session"
 )
 
 func isKeySecret(obj client.Object) bool {
@@ -58,6 +59,7 @@ func (r *serverReconciler) makeKeys(ctx context.Context, server *v1alpha1.RelayS
 		},
 		Data: fingerprint.NewSecretData(),
 	}
+	maps.Copy(secret.Data, session.NewKeys(r.clock.Now()))
 	// Of several that try, one creates it and the others fail here and read it the next time.
 	if err := r.Create(ctx, secret); err != nil {
 		return "", nil, fmt.Errorf("create secret %s/%s: %w", secret.Namespace, secret.Name, err)

@@ -23,6 +23,8 @@ const (
 	ReasonMACAddressDenied Reason = "MACAddressDenied"
 	// ReasonDeviceAuthUnsupported: the viewer does not authenticate its device, and must.
 	ReasonDeviceAuthUnsupported Reason = "DeviceAuthUnsupported"
+	// ReasonDeviceKindNotPermitted: the device identified itself by something weaker than minimumDeviceKind.
+	ReasonDeviceKindNotPermitted Reason = "DeviceKindNotPermitted"
 	// ReasonSlotNotPermitted: the user has one device in all, and another one is bound.
 	ReasonSlotNotPermitted Reason = "SlotNotPermitted"
 	// ReasonDeviceRevoked: a reset removed this device.
@@ -37,12 +39,22 @@ const (
 	// ReasonServerUnavailable: the login could not be decided or its binding not be stored: the sidecar
 	// has not heard from the API server for too long, or has too much to do.
 	ReasonServerUnavailable Reason = "ServerUnavailable"
+
+	// ReasonSessionInvalid: what was shown as a session is none of this server's. This reason and the next two
+	// are of sessions: they are counted in metrics, and not kept in a user's status.
+	ReasonSessionInvalid Reason = "SessionInvalid"
+	// ReasonSessionExpired: the session's time is over.
+	ReasonSessionExpired Reason = "SessionExpired"
+	// ReasonSessionEnded: the person logged out, an administrator ended the session, newer sessions took its
+	// place, or its device was reset.
+	ReasonSessionEnded Reason = "SessionEnded"
 )
 
 // Reasons are all reasons, in the order in which they are checked.
 var Reasons = []Reason{
 	ReasonUnknownUser, ReasonPasswordMismatch, ReasonUserSuspended, ReasonOutsideValidity,
 	ReasonAdministratorNotPermitted, ReasonProgramNotPermitted, ReasonSourceAddressDenied,
-	ReasonMACAddressDenied, ReasonDeviceAuthUnsupported, ReasonSlotNotPermitted, ReasonDeviceRevoked,
-	ReasonDeviceMismatch, ReasonDeviceNotRegistered, ReasonThrottled, ReasonServerUnavailable,
+	ReasonMACAddressDenied, ReasonDeviceAuthUnsupported, ReasonDeviceKindNotPermitted, ReasonSlotNotPermitted,
+	ReasonDeviceRevoked, ReasonDeviceMismatch, ReasonDeviceNotRegistered, ReasonThrottled, ReasonServerUnavailable,
+	ReasonSessionInvalid, ReasonSessionExpired, ReasonSessionEnded,
 }

@@ -27,6 +27,12 @@ type RelayServerSpec struct {
 	// +optional
 	Enrollment Enrollment `json:"enrollment,omitempty"`
 
+	// minimumDeviceKind refuses devices that identify themselves by something weaker: Opaque permits all,
+	// Certificate also Proof, Proof itself only. A RelayUser may ask for more.
+	// +kubebuilder:default=Opaque
+	// +optional
+	MinimumDeviceKind FingerprintKind `json:"minimumDeviceKind,omitempty"`
+
 	// denial shapes the one answer that every refused login gets.
 	// +kubebuilder:default={}
 	// +optional
@@ -145,6 +151,22 @@ type SessionPolicy struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}ms|[0-9]{1,6}([.][0-9]{1,6})?[smh])+$') && duration(self) >= duration('1m') && duration(self) <= duration('168h')",message="must be a duration between 1m and 168h, such as 8h"
 	// +optional
 	TTL metav1.Duration `json:"ttl,omitempty,omitzero"`
+
+	// maxPerUser is how many sessions of one user a sidecar keeps at a time. A further login ends the oldest.
+	// +kubebuilder:default=16
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	// +optional
+	MaxPerUser int32 `json:"maxPerUser,omitempty"`
+
+	// keyRotation is how often the key that signs sessions is replaced. Sessions signed with the one before
+	// stay valid until their time is over. Between 1h and 8760h.
+	// +kubebuilder:default="720h"
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}ms|[0-9]{1,6}([.][0-9]{1,6})?[smh])+$') && duration(self) >= duration('1h') && duration(self) <= duration('8760h')",message="must be a duration between 1h and 8760h, such as 720h"
+	// +optional
+	KeyRotation metav1.Duration `json:"keyRotation,omitempty,omitzero"`
 }
 
 // ConditionSidecarsLive says whether at least one sidecar of the server answers logins.

@@ -71,6 +71,19 @@ type RelayUserSpec struct {
 	// +optional
 	ValidUntil *metav1.Time `json:"validUntil,omitempty"`
 
+	// minimumDeviceKind refuses devices that identify themselves by something weaker: Opaque permits all,
+	// Certificate also Proof, Proof itself only. The stricter of this and the RelayServer's holds.
+	// +optional
+	MinimumDeviceKind FingerprintKind `json:"minimumDeviceKind,omitempty"`
+
+	// endSessionsBefore ends every session of this user that began before that time, at once and on every
+	// sidecar. A time in the future ends new sessions as well until then.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
+	// +optional
+	EndSessionsBefore *metav1.Time `json:"endSessionsBefore,omitempty"`
+
 	// memo is a note for administrators. It is never sent to the user.
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
@@ -160,12 +173,19 @@ const (
 	SlotRegistered SlotState = "Registered"
 )
 
-// FingerprintKind tells how a device identified itself.
-// +kubebuilder:validation:Enum=Opaque
+// FingerprintKind tells how a device identifies itself. Opaque is a string that the device reports, which can
+// be copied; Certificate a client certificate; Proof a key in the device that signs a fresh challenge.
+// +kubebuilder:validation:Enum=Opaque;Certificate;Proof
 type FingerprintKind string
 
-// FingerprintOpaque is a string that the device reports. Whoever learns it can copy it.
-const FingerprintOpaque FingerprintKind = "Opaque"
+const (
+	// FingerprintOpaque is a string that the device reports. Whoever learns it can copy it.
+	FingerprintOpaque FingerprintKind = "Opaque"
+	// FingerprintCertificate is the public key of a client certificate.
+	FingerprintCertificate FingerprintKind = "Certificate"
+	// FingerprintProof is a public key of which the device showed that it holds the private one.
+	FingerprintProof FingerprintKind = "Proof"
+)
 
 // Binding is a device that is registered in a slot.
 type Binding struct {
@@ -371,6 +391,26 @@ const (
 	ReasonSlotsPermitted = "SlotsPermitted"
 )
 
+// EndedSessions are sessions that are refused although their time is not over.
+type EndedSessions struct {
+	// ids are single sessions.
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:Pattern=`^[0-9A-HJKMNP-TV-Z]{26}$`
+	// +kubebuilder:validation:items:MaxLength=26
+	// +listType=set
+	// +optional
+	IDs []string `json:"ids,omitempty"`
+	// upTo ends all sessions whose ids are not greater. Ids begin with the time at which the session did.
+	// +kubebuilder:validation:Pattern=`^[0-9A-HJKMNP-TV-Z]{26}$`
+	// +kubebuilder:validation:MaxLength=26
+	// +optional
+	UpTo string `json:"upTo,omitempty"`
+}
+
+// MaxEndedSessions is how many sessions of a user are ended one by one. When more are, the oldest of them
+// take all older ones with them.
+const MaxEndedSessions = 32
+
 // RelayUserStatus is what has happened to a user.
 type RelayUserStatus struct {
 	// observedGeneration is the generation of the spec that the conditions describe.
@@ -401,6 +441,10 @@ type RelayUserStatus struct {
 	// +kubebuilder:validation:Maximum=1000000000000000
 	// +optional
 	FailureCount int64 `json:"failureCount,omitempty"`
+	// endedSessions are the sessions that were ended before their time, by logout or to make room for newer
+	// ones.
+	// +optional
+	EndedSessions EndedSessions `json:"endedSessions,omitempty,omitzero"`
 	// lastLoginTime is about when a login last succeeded.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Format=date-time

@@ -4,16 +4,18 @@ import (
 	"context"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/binding"
-	"github.com/tegata-dev/tegata/internal/decision"
 	"github.com/tegata-dev/tegata/internal/directory"
+	"github.com/tegata-dev/tegata/internal/endings"
 	"github.com/tegata-dev/tegata/internal/failures"
 	"github.com/tegata-dev/tegata/internal/liveness"
+	"github.com/tegata-dev/tegata/internal/session"
 )
 
 // defaultStaleness holds while the relay's policy is not known; nobody is admitted then anyway.
@@ -31,8 +33,8 @@ func maxStaleness(d *directory.Directory) func() time.Duration {
 // enroller stores what authn wants enrolled by package binding.
 type enroller struct{ binding.Enroller }
 
-func (e enroller) Enroll(ctx context.Context, r authn.Enrollment) (decision.Outcome, error) {
-	return e.Enroller.Enroll(ctx, binding.Request{
+func (e enroller) Enroll(ctx context.Context, r authn.Enrollment) (authn.Enrolled, error) {
+	enrolled, err := e.Enroller.Enroll(ctx, binding.Request{
 		Name:   r.Account.Name,
 		UID:    r.Account.UID,
 		Slot:   directory.SlotNames[r.Slot],
@@ -42,6 +44,38 @@ func (e enroller) Enroll(ctx context.Context, r authn.Enrollment) (decision.Outc
 		Time:   r.Time,
 		Decide: r.Decide,
 	})
+	return authn.Enrolled(enrolled), err
+}
+
+// keepEnding has an ended session written to its user's status, under the name that the user has.
+func keepEnding(d *directory.Directory, w *endings.Writer) func(*session.Live) {
+	return func(l *session.Live) {
+		if account, _ := d.LookupUID(l.UID); account != nil {
+			w.End(account.Name, account.UID, l.ID)
+		}
+	}
+}
+
+// maxSessions is how many sessions a user may have at a time.
+func maxSessions(d *directory.Directory) func() int {
+	return func() int {
+		if p := d.Policy(); p != nil {
+			return p.SessionsPerUser
+		}
+		return 1
+	}
+}
+
+// sessionLog logs sessions that begin and end.
+type sessionLog struct{ log logr.Logger }
+
+func (s sessionLog) Began(l *session.Live) {
+	s.log.V(1).Info("Session began", "session", l.ID, "userUID", l.UID, "slot", l.Slot().String())
+}
+
+func (s sessionLog) Ended(l *session.Live, cause session.Cause, at time.Time) {
+	s.log.Info("Session ended", "session", l.ID, "userUID", l.UID, "slot", l.Slot().String(), "cause", string(cause),
+		"seconds", at.Sub(l.Begin).Seconds())
 }
 
 // statusRecorder writes what authn records by package failures.
@@ -90,8 +124,11 @@ func (s statusRecorder) failure(e authn.Event, slot v1alpha1.Slot) v1alpha1.Logi
 	return f
 }
 
-func registerGauges(r prometheus.Registerer, d *directory.Directory, k *liveness.Keeper) {
+func registerGauges(r prometheus.Registerer, d *directory.Directory, k *liveness.Keeper, s *session.Sessions) {
 	r.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tegata_sessions", Help: "Sessions that were issued or used here and are not over.",
+		}, func() float64 { return float64(s.Count()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tegata_directory_users", Help: "RelayUsers of this server that the sidecar knows.",
 		}, func() float64 { return float64(d.Users()) }),

@@ -19,10 +19,12 @@ import (
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/binding"
 	"github.com/tegata-dev/tegata/internal/directory"
+	"github.com/tegata-dev/tegata/internal/endings"
 	"github.com/tegata-dev/tegata/internal/failures"
 	"github.com/tegata-dev/tegata/internal/listener/login"
 	"github.com/tegata-dev/tegata/internal/liveness"
 	"github.com/tegata-dev/tegata/internal/password"
+	"github.com/tegata-dev/tegata/internal/session"
 )
 
 func main() {
@@ -71,12 +73,21 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 	verifier := password.NewVerifier(password.Options{
 		Slots: o.hashSlots, Queue: o.hashQueue, PreferredQueue: o.hashQueue, Metrics: password.NewMetrics(registry),
 	})
+	ended := endings.New(api, o.namespace, log.WithName("sessions"))
+	sessions := session.New(session.Options{
+		Issuer: o.namespace + "/" + o.server, Keys: users.SessionKeys, MaxPerUser: maxSessions(users),
+		Keep: keepEnding(users, ended), Observers: []session.Observer{sessionLog{log.WithName("sessions")}},
+	})
 	service := authn.NewService(authn.Dependencies{
 		Directory: users, Verifier: verifier, Liveness: keeper, Metrics: authn.NewMetrics(registry),
-		Enroller: enroller{binding.Enroller{Client: api, Namespace: o.namespace, User: directory.DecisionUser}},
+		Enroller: enroller{binding.Enroller{
+			Client: api, Namespace: o.namespace, User: directory.DecisionUser, Stored: users.Advance,
+		}},
+		Sessions: sessions,
 		Recorder: statusRecorder{recorder, o.identity}, Log: log.WithName("login"),
 	})
-	registerGauges(registry, users, keeper)
+	users.OnChange(service.ReviewUser)
+	registerGauges(registry, users, keeper, sessions)
 
 	// What the listener needs outlives it, so that logins under way at the end are answered and recorded.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -84,6 +95,8 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 	defer wg.Wait()
 	defer stop()
 	wg.Go(func() { recorder.Run(background) })
+	wg.Go(func() { ended.Run(background) })
+	wg.Go(func() { service.RunSessions(background) })
 
 	group, ctx := errgroup.WithContext(ctx)
 	ready := make(chan struct{})

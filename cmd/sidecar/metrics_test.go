@@ -20,6 +20,7 @@ import (
 	"github.com/tegata-dev/tegata/internal/fingerprint"
 	"github.com/tegata-dev/tegata/internal/listener/login"
 	"github.com/tegata-dev/tegata/internal/password"
+	"github.com/tegata-dev/tegata/internal/session"
 )
 
 // marker is in every user name, password, device and destination of the logins below.
@@ -48,8 +49,12 @@ func (o *oneUser) Verify(_ context.Context, _ password.Hash, plain []byte, _ pas
 	return strings.HasPrefix(string(plain), "right"), nil
 }
 
-func (*oneUser) Enroll(context.Context, authn.Enrollment) (decision.Outcome, error) {
-	return decision.Outcome{Verdict: decision.Enroll, Slot: decision.SlotPC}, nil
+func (o *oneUser) LookupUID(string) (*authn.Account, password.Mark) {
+	return &o.account, password.Mark{}
+}
+
+func (*oneUser) Enroll(context.Context, authn.Enrollment) (authn.Enrolled, error) {
+	return authn.Enrolled{Outcome: decision.Outcome{Verdict: decision.Enroll, Slot: decision.SlotPC}}, nil
 }
 
 func (*oneUser) Record(authn.Event) {}
@@ -60,9 +65,16 @@ func TestMetricsHaveNoNames(t *testing.T) {
 	failures.NewMetrics(registry)
 	password.NewMetrics(registry)
 	user := &oneUser{account: authn.Account{Name: "hanako-" + marker, UID: marker}}
+	keys, err := session.ParseKeys(session.NewKeys(time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sessions := session.New(session.Options{
+		Issuer: "demo/asp1", Keys: func() *session.Keys { return keys }, MaxPerUser: func() int { return 1 }, Keep: func(*session.Live) {},
+	})
 	service := authn.NewService(authn.Dependencies{
 		Directory: user, Verifier: user, Enroller: user, Liveness: user, Recorder: user,
-		Metrics: authn.NewMetrics(registry), Log: logr.Discard(),
+		Metrics: authn.NewMetrics(registry), Log: logr.Discard(), Sessions: sessions,
 	})
 	listener := login.NewHandler(service)
 	for _, body := range []string{

@@ -109,7 +109,7 @@ func generousServer(name string, responseTime time.Duration) *v1alpha1.RelayServ
 			FailureHistoryLimit: 10,
 			Denial:              v1alpha1.Denial{Code: 293, ResponseTime: metav1.Duration{Duration: responseTime}},
 			Throttle:            v1alpha1.Throttle{PerUser: limit, PerSource: limit},
-			Session:             v1alpha1.SessionPolicy{TTL: metav1.Duration{Duration: 8 * time.Hour}},
+			Session:             v1alpha1.SessionPolicy{TTL: metav1.Duration{Duration: 8 * time.Hour}, MaxPerUser: 16},
 			MaxStaleness:        metav1.Duration{Duration: 5 * time.Minute},
 		},
 	}

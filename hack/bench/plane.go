@@ -183,8 +183,9 @@ type sidecar struct {
 	probes  string
 }
 
-// startSidecar starts the shipped program for a relay, with its defaults, and waits until it is ready.
-func (p *plane) startSidecar(ctx context.Context, relay string) (*sidecar, error) {
+// startSidecar starts the shipped program for a relay, with its defaults but for the flags, and waits until it
+// is ready.
+func (p *plane) startSidecar(ctx context.Context, relay string, flags ...string) (*sidecar, error) {
 	s := &sidecar{}
 	for _, address := range []*string{&s.address, &s.probes} {
 		free, err := freeAddress()
@@ -198,10 +199,10 @@ func (p *plane) startSidecar(ctx context.Context, relay string) (*sidecar, error
 	s.process, err = p.cp.StartProcess(ctx, testenv.Command{
 		Name: fmt.Sprintf("sidecar-%d-%s", p.started, relay),
 		Path: p.binary,
-		Args: []string{
+		Args: append([]string{
 			"--server=" + relay, "--namespace=" + benchNamespace, "--kubeconfig=" + p.kubeconfig,
 			"--identity=sidecar", "--login-address=" + s.address, "--probe-address=" + s.probes,
-		},
+		}, flags...),
 		Ready: func(ctx context.Context) error {
 			return answers(ctx, "http://"+s.probes+"/readyz", "http://"+s.address+"/openapi.yaml")
 		},

@@ -14,18 +14,24 @@ import (
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/authn"
+	"github.com/tegata-dev/tegata/internal/directory"
 	"github.com/tegata-dev/tegata/internal/failures"
 	"github.com/tegata-dev/tegata/internal/password"
+	"github.com/tegata-dev/tegata/internal/session"
 )
 
 // newService wires what answers logins as cmd/sidecar does, but for what talks to the API server: nobody
 // enrols, the Lease holds, and what is recorded is gathered but not written.
-func newService(d authn.Directory, v authn.Verifier, log logr.Logger) (_ *authn.Service, stop func()) {
+func newService(d *directory.Directory, v authn.Verifier, log logr.Logger) (_ *authn.Service, stop func()) {
 	registry := prometheus.NewRegistry()
 	gathered := failures.NewRecorder(nobody{}, benchNamespace, failures.NewMetrics(registry), logr.Discard())
+	sessions := session.New(session.Options{
+		Issuer: benchNamespace + "/bench", Keys: d.SessionKeys, MaxPerUser: func() int { return d.Policy().SessionsPerUser },
+		Keep: func(*session.Live) {},
+	})
 	service := authn.NewService(authn.Dependencies{
 		Directory: d, Verifier: v, Liveness: alwaysFresh{}, Metrics: authn.NewMetrics(registry), Log: log,
-		Recorder: recorder{gathered},
+		Recorder: recorder{gathered}, Sessions: sessions,
 	})
 	return service, func() {
 		ctx, cancel := context.WithCancel(context.Background())

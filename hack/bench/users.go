@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +15,7 @@ import (
 	"github.com/tegata-dev/tegata/internal/credential"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
 	"github.com/tegata-dev/tegata/internal/password"
+	"github.com/tegata-dev/tegata/internal/session"
 )
 
 const benchNamespace = "bench"
@@ -33,6 +35,7 @@ func digestOf(ring *fingerprint.Keyring, raw string) (v1alpha1.DeviceDigest, err
 
 func newKeys() (map[string][]byte, *fingerprint.Keyring, error) {
 	data := fingerprint.NewSecretData()
+	maps.Copy(data, session.NewKeys(time.Now()))
 	ring, err := fingerprint.ParseKeyring(data)
 	return data, ring, err
 }

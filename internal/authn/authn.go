@@ -14,6 +14,7 @@ import (
 	"github.com/tegata-dev/tegata/internal/decision"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
 	"github.com/tegata-dev/tegata/internal/password"
+	"github.com/tegata-dev/tegata/internal/session"
 )
 
 // Attempt is one login as a listener received it.
@@ -48,6 +49,10 @@ type Result struct {
 	PasswordSaving PasswordSaving
 	// ExpireTime is until when the relay may act on this login. Zero unless allowed.
 	ExpireTime time.Time
+	// Session is what the login is good for until then, and Token what the person shows for it: a secret. Nil
+	// and empty unless allowed.
+	Session *session.Live
+	Token   string
 }
 
 // Allowed says whether the person is let in.
@@ -64,6 +69,10 @@ type Account struct {
 	// BindingIDs identify the bindings of the slots, empty where nothing is bound.
 	BindingIDs     [decision.SlotCount]string
 	PasswordSaving PasswordSaving
+	// EndedSessions are refused although their time is not over, and so are those that began before
+	// EndSessionsBefore.
+	EndedSessions     session.Ended
+	EndSessionsBefore time.Time
 	// LastFailure and LastLogin are what the stored status says, zero when it says nothing.
 	LastFailure, LastLogin time.Time
 }
@@ -76,6 +85,8 @@ type Policy struct {
 	FailureHistoryLimit int
 	PerUser, PerSource  Limit
 	SessionTTL          time.Duration
+	SessionsPerUser     int
+	MinimumKind         decision.Kind
 	MaxStaleness        time.Duration
 	TrustedProxies      []netip.Prefix
 }
@@ -105,6 +116,9 @@ type Directory interface {
 	// Lookup finds the account that a login name belongs to, and its credential, which is the zero Hash
 	// when it has none.
 	Lookup(userName string) (*Account, password.Hash)
+	// LookupUID finds an account that is served by its UID, and the mark of its credential, which is the zero
+	// Mark when it has none.
+	LookupUID(uid string) (*Account, password.Mark)
 	// Device digests a fingerprint; the zero Device while no key is known.
 	Device(fingerprint.Fingerprint) decision.Device
 }
@@ -127,11 +141,29 @@ type Enrollment struct {
 	Decide func(*decision.User) decision.Outcome
 }
 
+// Enrolled is what came of an Enrollment.
+type Enrolled struct {
+	// Outcome is what Decide said of the state that was stored or found.
+	decision.Outcome
+	// BindingID is the binding by which the device is admitted, empty when it is not.
+	BindingID string
+}
+
 // Enroller stores enrolments.
 type Enroller interface {
-	// Enroll registers the device if Decide, on the stored state, still says so, and returns what Decide
-	// said of the state that was stored or found. An error says that nothing is known to be stored.
-	Enroll(ctx context.Context, e Enrollment) (decision.Outcome, error)
+	// Enroll registers the device if Decide, on the stored state, still says so. An error says that nothing
+	// is known to be stored.
+	Enroll(ctx context.Context, e Enrollment) (Enrolled, error)
+}
+
+// Sessions are those of the relay; *session.Sessions is.
+type Sessions interface {
+	Begin(s session.Session, d session.Details) (*session.Live, string, error)
+	Find(token string) (*session.Live, error)
+	Admit(l *session.Live)
+	End(l *session.Live, cause session.Cause) bool
+	Review(uid string, good func(*session.Live) bool)
+	Sweep(good func(*session.Live) bool)
 }
 
 // Liveness says whether this sidecar's knowledge is fresh enough to admit anybody.

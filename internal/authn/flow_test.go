@@ -16,6 +16,7 @@ import (
 	"github.com/tegata-dev/tegata/internal/decision"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
 	"github.com/tegata-dev/tegata/internal/password"
+	"github.com/tegata-dev/tegata/internal/session"
 )
 
 const (
@@ -37,6 +38,7 @@ type stage struct {
 	busy     error
 	during   func() // happens while a password is hashed
 	enroll   func(Enrollment) (decision.Outcome, error)
+	kept     []string // ids of sessions whose end was to be made known
 
 	mu       sync.Mutex
 	verified int
@@ -55,13 +57,13 @@ func newStage(t *testing.T) *stage {
 		policy: &Policy{
 			Denial:  Denial{Code: 293, ResponseTime: time.Second},
 			PerUser: Limit{Failures: 3, Interval: time.Minute}, PerSource: Limit{Failures: 6, Interval: time.Minute},
-			SessionTTL: time.Hour, FailureHistoryLimit: 10,
+			SessionTTL: time.Hour, SessionsPerUser: 4, FailureHistoryLimit: 10,
 		},
 		accounts: map[string]*Account{"owner": {Name: "owner", UID: "uid-owner", User: boundUser(t)}},
 	}
 	s.enroll = func(e Enrollment) (decision.Outcome, error) { return e.Decide(&e.Account.User), nil }
 	s.Service = NewService(Dependencies{
-		Directory: s, Verifier: s, Enroller: s, Liveness: s, Recorder: s,
+		Directory: s, Verifier: s, Enroller: s, Liveness: s, Recorder: s, Sessions: s.newSessions(),
 		Metrics: NewMetrics(prometheus.NewRegistry()), Now: func() time.Time { return s.now },
 		Log: funcr.New(func(_, args string) { s.logged.WriteString(args + "\n") }, funcr.Options{}),
 	})
@@ -93,6 +95,14 @@ var testKeys = func() *fingerprint.Keyring {
 	return ring
 }()
 
+var testSessionKeys = func() *session.Keys {
+	keys, err := session.ParseKeys(session.NewKeys(time.Now()))
+	if err != nil {
+		panic(err)
+	}
+	return keys
+}()
+
 func (s *stage) Policy() *Policy { return s.policy }
 
 func (s *stage) Lookup(name string) (*Account, password.Hash) {
@@ -122,7 +132,31 @@ func (s *stage) Verify(_ context.Context, h password.Hash, plain []byte, _ passw
 	return !h.IsZero() && string(plain) == right, nil
 }
 
-func (s *stage) Enroll(_ context.Context, e Enrollment) (decision.Outcome, error) { return s.enroll(e) }
+func (s *stage) LookupUID(uid string) (*Account, password.Mark) {
+	for _, a := range s.accounts {
+		if a.UID == uid {
+			return a, s.hash.Mark()
+		}
+	}
+	return nil, password.Mark{}
+}
+
+func (s *stage) newSessions() *session.Sessions {
+	return session.New(session.Options{
+		Issuer: "demo/asp1", Keys: func() *session.Keys { return testSessionKeys }, MaxPerUser: func() int { return s.policy.SessionsPerUser },
+		Keep: func(l *session.Live) { s.kept = append(s.kept, l.ID) }, Now: func() time.Time { return s.now },
+	})
+}
+
+// Enroll stores what enroll decides, as the binding "binding-1".
+func (s *stage) Enroll(_ context.Context, e Enrollment) (Enrolled, error) {
+	outcome, err := s.enroll(e)
+	enrolled := Enrolled{Outcome: outcome}
+	if outcome.Verdict != decision.Deny {
+		enrolled.BindingID = "binding-1"
+	}
+	return enrolled, err
+}
 
 func (s *stage) Fresh() bool { return s.fresh }
 
@@ -349,10 +383,10 @@ func TestEnrolmentEndsWithItsDenial(t *testing.T) {
 
 type deadlines func(time.Time)
 
-func (d deadlines) Enroll(ctx context.Context, _ Enrollment) (decision.Outcome, error) {
+func (d deadlines) Enroll(ctx context.Context, _ Enrollment) (Enrolled, error) {
 	deadline, _ := ctx.Deadline()
 	d(deadline)
-	return decision.Outcome{}, ctx.Err()
+	return Enrolled{}, ctx.Err()
 }
 
 // TestLostKeysAreNoFaultOfTheDevice: a reset would not mend it, and would put the right device out.

@@ -20,6 +20,7 @@ type Service struct {
 	enroller  Enroller
 	liveness  Liveness
 	recorder  Recorder
+	sessions  Sessions
 	throttle  *throttle
 	preferred inFlight
 	metrics   *Metrics
@@ -34,6 +35,7 @@ type Dependencies struct {
 	Enroller  Enroller
 	Liveness  Liveness
 	Recorder  Recorder
+	Sessions  Sessions
 	Metrics   *Metrics
 	Log       logr.Logger
 	// Now is the clock; time.Now when nil.
@@ -47,7 +49,7 @@ func NewService(d Dependencies) *Service {
 	}
 	return &Service{
 		directory: d.Directory, verifier: d.Verifier, enroller: d.Enroller, liveness: d.Liveness,
-		recorder: d.Recorder, metrics: d.Metrics, now: d.Now, log: d.Log,
+		recorder: d.Recorder, sessions: d.Sessions, metrics: d.Metrics, now: d.Now, log: d.Log,
 		throttle: newThrottle(d.Now),
 	}
 }
@@ -79,7 +81,9 @@ type login struct {
 	account *Account // nil when the name is unknown
 	hash    password.Hash
 	device  decision.Device
-	result  Result
+	// bindingID is the binding that the device is admitted by, empty for none.
+	bindingID string
+	result    Result
 }
 
 func (s *Service) begin(a *Attempt) *login {
@@ -120,8 +124,15 @@ func (s *Service) outcome(ctx context.Context, l *login) decision.Outcome {
 		// otherwise tell from what is left of it whether a password was right.
 		permit.refundName()
 	}
+	if outcome.Verdict == decision.Deny {
+		return outcome
+	}
 	// The hash and the enrolment took time, in which this sidecar may have been frozen or cut off.
-	if outcome.Verdict != decision.Deny && !s.liveness.Fresh() {
+	if !s.liveness.Fresh() {
+		return l.deny(decision.ServerUnavailable)
+	}
+	if err := s.beginSession(l); err != nil {
+		s.log.Error(err, "Session could not begin", "correlationID", l.attempt.ID, "user", l.account.Name)
 		return l.deny(decision.ServerUnavailable)
 	}
 	return outcome
@@ -149,7 +160,11 @@ func (s *Service) decide(l *login, passwordOK bool) decision.Outcome {
 	}
 	l.account, l.hash = s.directory.Lookup(l.attempt.UserName)
 	same := before != nil && l.account != nil && before.UID == l.account.UID && hash.Equal(l.hash)
-	return decision.Decide(s.input(l, passwordOK && same, l.user()))
+	outcome := decision.Decide(s.input(l, passwordOK && same, l.user()))
+	if outcome.Verdict == decision.Allow && outcome.Slot != decision.SlotNone {
+		l.bindingID = l.account.BindingIDs[outcome.Slot]
+	}
+	return outcome
 }
 
 func (s *Service) input(l *login, passwordOK bool, user *decision.User) decision.Input {
@@ -158,6 +173,7 @@ func (s *Service) input(l *login, passwordOK bool, user *decision.User) decision
 		User:         user,
 		PasswordOK:   passwordOK,
 		ReservedOnly: l.policy.ReservedOnly,
+		MinimumKind:  l.policy.MinimumKind,
 		Attempt: decision.Attempt{
 			Program: l.attempt.Program,
 			Viewer:  l.attempt.Viewer,
@@ -174,7 +190,7 @@ func (s *Service) enroll(ctx context.Context, l *login) decision.Outcome {
 	ctx, cancel := context.WithDeadline(ctx, l.attempt.Arrival.Add(l.policy.Denial.ResponseTime-replyMargin))
 	defer cancel()
 	slot := l.attempt.slot()
-	outcome, err := s.enroller.Enroll(ctx, Enrollment{
+	enrolled, err := s.enroller.Enroll(ctx, Enrollment{
 		Account: l.account,
 		Slot:    slot,
 		Device:  l.device,
@@ -189,15 +205,15 @@ func (s *Service) enroll(ctx context.Context, l *login) decision.Outcome {
 		s.log.Error(err, "Enrolment was not stored", "correlationID", l.attempt.ID, "user", l.account.Name, "slot", slot)
 		return l.deny(decision.ServerUnavailable)
 	}
-	l.result.Enrolled = outcome.Verdict == decision.Enroll
-	return outcome
+	l.result.Enrolled = enrolled.Verdict == decision.Enroll
+	l.bindingID = enrolled.BindingID
+	return enrolled.Outcome
 }
 
 func (s *Service) finish(l *login) {
 	now := s.now()
 	if l.result.Allowed() {
 		l.result.PasswordSaving = l.account.PasswordSaving
-		l.result.ExpireTime = l.expireTime(now)
 	} else {
 		l.result.Enrolled = false
 	}

@@ -31,6 +31,15 @@ type Enroller struct {
 	Namespace string
 	// User reads from a RelayUser what a decision depends on.
 	User func(*v1alpha1.RelayUser) decision.User
+	// Stored, when not nil, is told of each user as the API server has it after an enrolment.
+	Stored func(*v1alpha1.RelayUser)
+}
+
+// Enrolled is what came of a Request.
+type Enrolled struct {
+	decision.Outcome
+	// BindingID is the binding by which the device is admitted, empty when it is not.
+	BindingID string
 }
 
 // Request is a device to be registered.
@@ -58,45 +67,56 @@ const pause = 5 * time.Millisecond
 //
 // It returns the verdict on the state that it stored or found. An error says that no binding is known to
 // be stored. One may be all the same, when the answer to the write was lost: the next login finds it.
-func (e *Enroller) Enroll(ctx context.Context, r Request) (decision.Outcome, error) {
+func (e *Enroller) Enroll(ctx context.Context, r Request) (Enrolled, error) {
 	id := crand.Text()
 	for wait := pause; ; wait = min(2*wait, 40*pause) {
-		outcome, err := e.try(ctx, r, id)
+		enrolled, err := e.try(ctx, r, id)
 		if err == nil || !retryable(err) {
-			return outcome, err
+			return enrolled, err
 		}
 		select {
 		case <-time.After(wait/2 + rand.N(wait)):
 		case <-ctx.Done():
-			return decision.Outcome{}, fmt.Errorf("enrol on %s: %w", r.Name, err)
+			return Enrolled{}, fmt.Errorf("enrol on %s: %w", r.Name, err)
 		}
 	}
 }
 
-func (e *Enroller) try(ctx context.Context, r Request, id string) (decision.Outcome, error) {
+func (e *Enroller) try(ctx context.Context, r Request, id string) (Enrolled, error) {
 	var user v1alpha1.RelayUser
 	if err := e.Client.Get(ctx, client.ObjectKey{Namespace: e.Namespace, Name: r.Name}, &user); err != nil {
-		return decision.Outcome{}, fmt.Errorf("read user %s: %w", r.Name, err)
+		return Enrolled{}, fmt.Errorf("read user %s: %w", r.Name, err)
 	}
 	if string(user.UID) != r.UID || user.DeletionTimestamp != nil {
-		return decision.Outcome{}, fmt.Errorf("user %s: %w", r.Name, ErrUserGone)
+		return Enrolled{}, fmt.Errorf("user %s: %w", r.Name, ErrUserGone)
 	}
 	state := e.User(&user)
 	outcome := r.Decide(&state)
 	if s := Find(&user.Status, r.Slot); s != nil && s.Binding != nil && s.Binding.ID == id && outcome.Verdict == decision.Allow {
 		// The write had arrived although its answer had not.
 		outcome.Verdict = decision.Enroll
-		return outcome, nil
+		return e.enrolled(&user, r.Slot, outcome), nil
 	}
 	if outcome.Verdict != decision.Enroll {
-		return outcome, nil
+		return e.enrolled(&user, r.Slot, outcome), nil
 	}
 	if _, err := statuspatch.Apply(ctx, e.Client, &user, func(u *v1alpha1.RelayUser) {
 		Bind(&u.Status, r.Slot, r.binding(id))
 	}); err != nil {
-		return decision.Outcome{}, err
+		return Enrolled{}, err
 	}
-	return outcome, nil
+	return e.enrolled(&user, r.Slot, outcome), nil
+}
+
+func (e *Enroller) enrolled(user *v1alpha1.RelayUser, slot v1alpha1.Slot, outcome decision.Outcome) Enrolled {
+	if e.Stored != nil {
+		e.Stored(user)
+	}
+	enrolled := Enrolled{Outcome: outcome}
+	if s := Find(&user.Status, slot); s != nil && s.Binding != nil && outcome.Verdict != decision.Deny {
+		enrolled.BindingID = s.Binding.ID
+	}
+	return enrolled
 }
 
 func (r Request) binding(id string) v1alpha1.Binding {

@@ -71,11 +71,14 @@ func TestEnrollStores(t *testing.T) {
 	r := request(user, decision.SlotPC, "laptop")
 	r.Time, r.Source = noon, netip.MustParseAddr("2001:db8::1")
 	outcome, err := e.Enroll(t.Context(), r)
-	if want := (decision.Outcome{Verdict: decision.Enroll, Slot: decision.SlotPC}); outcome != want || err != nil {
+	if want := (decision.Outcome{Verdict: decision.Enroll, Slot: decision.SlotPC}); outcome.Outcome != want || err != nil {
 		t.Fatalf("%+v, %v", outcome, err)
 	}
 	got := stored(t, env, user, v1alpha1.SlotPC)
 	want := &v1alpha1.Binding{Digest: "k1:laptop", Kind: v1alpha1.FingerprintOpaque, RegisteredTime: atNoon, RegisteredFrom: "2001:db8::1"}
+	if outcome.BindingID == "" || outcome.BindingID != got.ID {
+		t.Errorf("answered binding %q, stored is %q", outcome.BindingID, got.ID)
+	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(v1alpha1.Binding{}, "ID"), cmpopts.EquateApproxTime(0)); diff != "" {
 		t.Errorf("binding (-want +got):\n%s", diff)
 	}
@@ -131,7 +134,7 @@ func TestEnrollJudgesTheStoredUser(t *testing.T) {
 			}
 			before := stored(t, env, user, v1alpha1.SlotPC)
 			got, err := newEnroller(t, env, user.Namespace).Enroll(t.Context(), r)
-			if got != tc.want || err != nil {
+			if got.Outcome != tc.want || err != nil {
 				t.Errorf("%+v, %v; want %+v", got, err, tc.want)
 			}
 			after := stored(t, env, user, v1alpha1.SlotPC)
@@ -193,7 +196,7 @@ func TestLostAnswer(t *testing.T) {
 				return tc.answer
 			})
 			got, err := e.Enroll(t.Context(), request(user, decision.SlotPC, "laptop"))
-			if got != tc.want || err != nil {
+			if got.Outcome != tc.want || err != nil {
 				t.Errorf("%+v, %v; want %+v", got, err, tc.want)
 			}
 			last := stored(t, env, user, v1alpha1.SlotPC)

@@ -66,7 +66,7 @@ func race(t *testing.T, enrollers []*binding.Enroller, requests []binding.Reques
 			if err != nil {
 				t.Errorf("device %d: %v", i, err)
 			}
-			outcomes[i] = outcome
+			outcomes[i] = outcome.Outcome
 		})
 	}
 	close(start)

@@ -22,6 +22,8 @@ type Input struct {
 	Attempt Attempt
 	// ReservedOnly refuses devices that no slot is reserved for (RelayServer spec.enrollment).
 	ReservedOnly bool
+	// MinimumKind refuses devices of a weaker kind (RelayServer spec.minimumDeviceKind).
+	MinimumKind Kind
 }
 
 // Attempt is what a person presented, as far as a decision depends on it.
@@ -64,6 +66,7 @@ var checks = [...]func(in Input, slot Slot) Reason{
 	sourcePermitted,
 	macPermitted,
 	deviceAuthenticated,
+	deviceKindPermitted,
 	slotPermitted,
 	deviceNotRevoked,
 	deviceMatches,
@@ -117,6 +120,15 @@ func deviceAuthenticated(in Input, slot Slot) Reason {
 		return unless(in.Attempt.Viewer == ViewerUnbound && in.User.UnboundPermitted, DeviceAuthUnsupported)
 	}
 	return unless(!in.Attempt.Device.isZero(), DeviceAuthUnsupported)
+}
+
+// deviceKindPermitted: the stricter of the relay's and the user's demand holds. Programs without a slot show no
+// device.
+func deviceKindPermitted(in Input, slot Slot) Reason {
+	if slot == SlotNone {
+		return ReasonNone
+	}
+	return unless(in.Attempt.Device.Kind >= max(in.MinimumKind, in.User.MinimumKind), DeviceKindNotPermitted)
 }
 
 // slotPermitted: a user with both programs but without combined use has one device in all. The slot that

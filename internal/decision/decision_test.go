@@ -19,7 +19,7 @@ var (
 )
 
 func device(name string) decision.Device {
-	return decision.Device{Digests: []decision.Digest{digest(name)}}
+	return decision.Device{Digests: []decision.Digest{digest(name)}, Kind: decision.KindOpaque}
 }
 
 func digest(name string) decision.Digest { return decision.Digest("k1:" + name) }
@@ -57,6 +57,7 @@ func TestReasonsInOrder(t *testing.T) {
 	in := decision.Input{
 		Now:          noon,
 		ReservedOnly: true,
+		MinimumKind:  decision.KindProof,
 		Attempt: decision.Attempt{
 			Program: decision.ProgramViewer, Viewer: decision.ViewerMobile, Source: netip.MustParseAddr("192.0.2.1"),
 		},
@@ -74,6 +75,7 @@ func TestReasonsInOrder(t *testing.T) {
 		{deny(decision.SourceAddressDenied), func() { in.Attempt.Source = netip.MustParseAddr("198.51.100.9") }},
 		{deny(decision.MACAddressDenied), func() { in.Attempt.MAC = decision.MAC{0, 1, 2, 3, 4, 5} }},
 		{deny(decision.DeviceAuthUnsupported), func() { in.Attempt.Device = tablet }},
+		{deny(decision.DeviceKindNotPermitted), func() { in.MinimumKind = decision.KindOpaque }},
 		{deny(decision.SlotNotPermitted), func() { user.CombinedPermitted = true }},
 		{deny(decision.DeviceRevoked), func() { user.Slots[decision.SlotMobile].Revoked = nil }},
 		{deny(decision.DeviceMismatch), func() { user.Slots[decision.SlotMobile] = decision.SlotState{} }},
@@ -93,9 +95,34 @@ func TestReasonsInOrder(t *testing.T) {
 		step.mend()
 	}
 	// The rest of the API's reasons come from around the decision.
-	told = append(told, v1alpha1.ReasonThrottled, v1alpha1.ReasonServerUnavailable)
+	told = append(told, v1alpha1.ReasonThrottled, v1alpha1.ReasonServerUnavailable,
+		v1alpha1.ReasonSessionInvalid, v1alpha1.ReasonSessionExpired, v1alpha1.ReasonSessionEnded)
 	if diff := cmp.Diff(v1alpha1.Reasons, told); diff != "" {
 		t.Errorf("order of reasons (-API +told):\n%s", diff)
+	}
+}
+
+// TestMinimumKind: the stricter of the relay's and the user's demand holds, for every kind of device.
+func TestMinimumKind(t *testing.T) {
+	kinds := []decision.Kind{decision.KindNone, decision.KindOpaque, decision.KindCertificate, decision.KindProof}
+	for _, relays := range kinds {
+		for _, users := range kinds {
+			for _, shown := range kinds[1:] {
+				in := login(decision.ViewerPC, device("laptop"))
+				in.MinimumKind, in.User.MinimumKind, in.Attempt.Device.Kind = relays, users, shown
+				want := decision.ReasonNone
+				if shown < relays || shown < users {
+					want = decision.DeviceKindNotPermitted
+				}
+				if got := decision.Decide(in).Reason; got != want {
+					t.Errorf("relay asks for %d, user for %d, device shows %d: %q, want %q", relays, users, shown, got, want)
+				}
+			}
+		}
+	}
+	in := login(decision.ViewerUnbound, decision.Device{}, func(u *decision.User) { u.UnboundPermitted, u.MinimumKind = true, decision.KindProof })
+	if got := decision.Decide(in); got.Verdict != decision.Allow {
+		t.Errorf("a viewer without a device: %v", got)
 	}
 }
 

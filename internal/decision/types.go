@@ -26,8 +26,8 @@ func (v Verdict) String() string { return nameOf(verdictNames[:], int(v)) }
 // Reason is why an attempt is denied.
 type Reason uint8
 
-// The reasons in the order in which they are checked. Throttled and ServerUnavailable come from around
-// the decision: the attempt was not, or could not be, decided.
+// The reasons in the order in which they are checked. Those from Throttled on come from around the decision:
+// the attempt was not, or could not be, decided, or it was not a login but a session that is over.
 const (
 	ReasonNone Reason = iota
 	UnknownUser
@@ -39,12 +39,16 @@ const (
 	SourceAddressDenied
 	MACAddressDenied
 	DeviceAuthUnsupported
+	DeviceKindNotPermitted
 	SlotNotPermitted
 	DeviceRevoked
 	DeviceMismatch
 	DeviceNotRegistered
 	Throttled
 	ServerUnavailable
+	SessionInvalid
+	SessionExpired
+	SessionEnded
 
 	reasonCount
 )
@@ -54,10 +58,11 @@ var reasonNames = [reasonCount]string{
 	UserSuspended: "UserSuspended", OutsideValidity: "OutsideValidity",
 	AdministratorNotPermitted: "AdministratorNotPermitted", ProgramNotPermitted: "ProgramNotPermitted",
 	SourceAddressDenied: "SourceAddressDenied", MACAddressDenied: "MACAddressDenied",
-	DeviceAuthUnsupported: "DeviceAuthUnsupported", SlotNotPermitted: "SlotNotPermitted",
+	DeviceAuthUnsupported: "DeviceAuthUnsupported", DeviceKindNotPermitted: "DeviceKindNotPermitted", SlotNotPermitted: "SlotNotPermitted",
 	DeviceRevoked: "DeviceRevoked", DeviceMismatch: "DeviceMismatch",
 	DeviceNotRegistered: "DeviceNotRegistered", Throttled: "Throttled",
-	ServerUnavailable: "ServerUnavailable",
+	ServerUnavailable: "ServerUnavailable", SessionInvalid: "SessionInvalid",
+	SessionExpired: "SessionExpired", SessionEnded: "SessionEnded",
 }
 
 // String is the reason's name in the API (v1alpha1.Reason); empty for ReasonNone.
@@ -166,7 +171,23 @@ type Digest string
 type Device struct {
 	// Digests has the newest key's digest first. Empty when the device did not identify itself.
 	Digests []Digest
+	// Kind tells how it did.
+	Kind Kind
 }
+
+// Kind tells how a device identified itself, the weakest first.
+type Kind uint8
+
+const (
+	// KindNone is the zero value: the device did not identify itself.
+	KindNone Kind = iota
+	// KindOpaque is a string that the device reports, which can be copied.
+	KindOpaque
+	// KindCertificate is a client certificate, whose key signed the connection's handshake.
+	KindCertificate
+	// KindProof is a key of the device, which signed a fresh challenge.
+	KindProof
+)
 
 func (d Device) isZero() bool { return len(d.Digests) == 0 }
 
@@ -230,6 +251,9 @@ type User struct {
 	ClientPermitted   bool
 
 	ViewerNetwork, ClientNetwork Network
+
+	// MinimumKind refuses devices that identify themselves by something weaker.
+	MinimumKind Kind
 
 	Slots [SlotCount]SlotState
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/authn"
@@ -22,32 +23,42 @@ import (
 	"github.com/tegata-dev/tegata/internal/fingerprint"
 	"github.com/tegata-dev/tegata/internal/loginname"
 	"github.com/tegata-dev/tegata/internal/password"
+	"github.com/tegata-dev/tegata/internal/session"
 )
 
 // Directory is the current state. Its readers never wait for the API server.
 type Directory struct {
 	server string
 
-	policy  atomic.Pointer[authn.Policy]
-	keyring atomic.Pointer[fingerprint.Keyring]
+	policy      atomic.Pointer[authn.Policy]
+	keyring     atomic.Pointer[fingerprint.Keyring]
+	sessionKeys atomic.Pointer[session.Keys]
 
 	mu     sync.RWMutex
-	users  map[string]*entry                           // by UID
-	names  map[string][]*entry                         // by normalised login name, the one that is served first
-	hashes [credential.Shards]map[string]password.Hash // by UID
+	users  map[string]*entry                        // by UID
+	names  map[string][]*entry                      // by normalised login name, the one that is served first
+	hashes [credential.Shards]map[string]storedHash // by UID
 
 	// observed is the newest resourceVersion of RelayUsers that users reflects, and when it was told so.
 	observed     string
 	observedTime time.Time
 
 	onObserved func(resourceVersion string, urgent bool)
+	onChange   func(uid string)
+}
+
+// storedHash is a credential, with its mark, which every request under a session is compared with.
+type storedHash struct {
+	hash password.Hash
+	mark password.Mark
 }
 
 // entry is one RelayUser, whether or not it is the one that is served under its name.
 type entry struct {
-	account   *authn.Account
-	loginName string
-	created   time.Time
+	account         *authn.Account
+	resourceVersion string
+	loginName       string
+	created         time.Time
 	// resets changes with every DeviceReset that is carried out on the user.
 	resets int64
 	list   uint64 // the list in which it was last seen
@@ -80,7 +91,42 @@ func (d *Directory) Lookup(userName string) (*authn.Account, password.Hash) {
 		return nil, password.Hash{}
 	}
 	account := candidates[0].account
-	return account, d.hashes[credential.Shard(types.UID(account.UID))][account.UID]
+	return account, d.credential(account.UID).hash
+}
+
+// LookupUID finds an account that is served, and the mark of its credential.
+func (d *Directory) LookupUID(uid string) (*authn.Account, password.Mark) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	e := d.users[uid]
+	if e == nil {
+		return nil, password.Mark{}
+	}
+	if candidates := d.names[e.loginName]; len(candidates) == 0 || candidates[0] != e {
+		return nil, password.Mark{} // another user is served under this one's name
+	}
+	return e.account, d.credential(uid).mark
+}
+
+// credential needs d.mu.
+func (d *Directory) credential(uid string) storedHash {
+	return d.hashes[credential.Shard(types.UID(uid))][uid]
+}
+
+// SessionKeys are the keys that sign sessions, nil while they are not known.
+func (d *Directory) SessionKeys() *session.Keys { return d.sessionKeys.Load() }
+
+// OnChange has f, which must not block, told of each user that may be decided otherwise than before. It is
+// to be called before the directory's Source runs.
+func (d *Directory) OnChange(f func(uid string)) { d.onChange = f }
+
+func (d *Directory) changed(uids ...string) {
+	if d.onChange == nil {
+		return
+	}
+	for _, uid := range uids {
+		d.onChange(uid)
+	}
 }
 
 // Device digests a fingerprint; the zero Device while no key is known.
@@ -110,23 +156,61 @@ func (d *Directory) Users() int {
 // put adds or replaces a user, and says whether a slot of it may have been reset since it was last seen. A
 // login name that is none is kept out of names: it is never served.
 func (d *Directory) put(u *v1alpha1.RelayUser, list uint64) (reset bool) {
+	e := newEntry(u)
+	e.list = list
+	d.mu.Lock()
+	old := d.users[e.account.UID]
+	if old != nil && newer(old.resourceVersion, e.resourceVersion) {
+		old.list = list // it was advanced beyond this event
+		d.mu.Unlock()
+		return false
+	}
+	d.replace(e)
+	d.mu.Unlock()
+	d.changed(e.account.UID)
+	return old != nil && (old.resets != e.resets || old.account.BindingIDs != e.account.BindingIDs)
+}
+
+// Advance takes what the API server answered to a write to a user, ahead of the event that tells of it. It
+// makes no user known that is not, or not any more.
+func (d *Directory) Advance(u *v1alpha1.RelayUser) {
+	e := newEntry(u)
+	d.mu.Lock()
+	old := d.users[e.account.UID]
+	known := old != nil && newer(e.resourceVersion, old.resourceVersion)
+	if known {
+		e.list = old.list
+		d.replace(e)
+	}
+	d.mu.Unlock()
+	if known {
+		d.changed(e.account.UID)
+	}
+}
+
+func newer(a, b string) bool {
+	order, err := resourceversion.CompareResourceVersion(a, b)
+	return err == nil && order > 0
+}
+
+func newEntry(u *v1alpha1.RelayUser) *entry {
 	name, err := loginname.Normalize(u.LoginName())
 	if err != nil {
 		name = ""
 	}
-	e := &entry{
-		account: accountOf(u), loginName: name, created: u.CreationTimestamp.Time,
-		resets: resetMark(u), list: list,
+	return &entry{
+		account: accountOf(u), resourceVersion: u.ResourceVersion, loginName: name, created: u.CreationTimestamp.Time,
+		resets: resetMark(u),
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	old := d.users[e.account.UID]
+}
+
+// replace needs d.mu.
+func (d *Directory) replace(e *entry) {
 	d.drop(e.account.UID)
 	d.users[e.account.UID] = e
-	if name != "" {
-		d.names[name] = insertServedFirst(d.names[name], e)
+	if e.loginName != "" {
+		d.names[e.loginName] = insertServedFirst(d.names[e.loginName], e)
 	}
-	return old != nil && (old.resets != e.resets || old.account.BindingIDs != e.account.BindingIDs)
 }
 
 func resetMark(u *v1alpha1.RelayUser) int64 {
@@ -141,8 +225,9 @@ func resetMark(u *v1alpha1.RelayUser) int64 {
 
 func (d *Directory) remove(uid string) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.drop(uid)
+	d.mu.Unlock()
+	d.changed(uid)
 }
 
 // drop needs d.mu.
@@ -195,7 +280,17 @@ func (d *Directory) observe(resourceVersion string, urgent bool) {
 
 // putHashes replaces the credentials of one Secret.
 func (d *Directory) putHashes(shard int, byUID map[string]password.Hash) {
+	stored := make(map[string]storedHash, len(byUID))
+	for uid, hash := range byUID {
+		stored[uid] = storedHash{hash: hash, mark: hash.Mark()}
+	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.hashes[shard] = byUID
+	before := d.hashes[shard]
+	d.hashes[shard] = stored
+	d.mu.Unlock()
+	for uid, old := range before {
+		if stored[uid].mark != old.mark {
+			d.changed(uid)
+		}
+	}
 }

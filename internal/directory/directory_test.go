@@ -137,7 +137,7 @@ func bytesPerUser(tb testing.TB, users int) float64 {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		d.hashes[credential.Shard(u.UID)][strings.Clone(string(u.UID))] = h
+		d.hashes[credential.Shard(u.UID)][strings.Clone(string(u.UID))] = storedHash{hash: h, mark: h.Mark()}
 	}
 	after := heap()
 	runtime.KeepAlive(d)

@@ -15,6 +15,7 @@ import (
 	"github.com/tegata-dev/tegata/internal/credential"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
 	"github.com/tegata-dev/tegata/internal/password"
+	"github.com/tegata-dev/tegata/internal/session"
 )
 
 // Source keeps a Directory current.
@@ -201,6 +202,7 @@ func (d *Directory) putKeys(log logr.Logger) func(map[string][]byte) {
 	return func(data map[string][]byte) {
 		if len(data) == 0 {
 			d.keyring.Store(nil)
+			d.sessionKeys.Store(nil)
 			return
 		}
 		ring, err := fingerprint.ParseKeyring(data)
@@ -208,6 +210,11 @@ func (d *Directory) putKeys(log logr.Logger) func(map[string][]byte) {
 			log.Error(err, "Key Secret cannot be read; no device is recognised")
 		}
 		d.keyring.Store(ring)
+		sessionKeys, err := session.ParseKeys(data)
+		if err != nil {
+			log.Error(err, "Session keys cannot be read; nobody is admitted")
+		}
+		d.sessionKeys.Store(sessionKeys)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/binding"
 	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/fingerprint"
+	"github.com/tegata-dev/tegata/internal/session"
 )
 
 // DecisionUser is a RelayUser as far as a decision depends on it.
@@ -19,6 +21,7 @@ func DecisionUser(u *v1alpha1.RelayUser) decision.User {
 		Suspended:         u.Spec.Suspended,
 		ValidFrom:         timeOf(u.Spec.ValidFrom),
 		ValidUntil:        timeOf(u.Spec.ValidUntil),
+		MinimumKind:       fingerprint.Kind(u.Spec.MinimumDeviceKind).Strength(),
 		UnboundPermitted:  u.Spec.Programs.Viewer.Unbound,
 		MobilePermitted:   u.Spec.Programs.Viewer.Mobile,
 		CombinedPermitted: u.Spec.Programs.Viewer.Combined,
@@ -102,8 +105,10 @@ func accountOf(u *v1alpha1.RelayUser) *authn.Account {
 		PasswordSaving: authn.PasswordSaving{
 			Login: u.Spec.PasswordSaving.Login, Windows: u.Spec.PasswordSaving.Windows,
 		},
-		LastFailure: timeOf(u.Status.LastFailure.Time),
-		LastLogin:   timeOf(u.Status.LastLoginTime),
+		EndedSessions:     session.Ended{IDs: u.Status.EndedSessions.IDs, UpTo: u.Status.EndedSessions.UpTo},
+		EndSessionsBefore: timeOf(u.Spec.EndSessionsBefore),
+		LastFailure:       timeOf(u.Status.LastFailure.Time),
+		LastLogin:         timeOf(u.Status.LastLoginTime),
 	}
 	for slot, name := range SlotNames {
 		if s := binding.Find(&u.Status, name); s != nil && s.Binding != nil {
@@ -122,6 +127,8 @@ func policyOf(s *v1alpha1.RelayServer) *authn.Policy {
 		PerUser:             limitOf(spec.Throttle.PerUser),
 		PerSource:           limitOf(spec.Throttle.PerSource),
 		SessionTTL:          spec.Session.TTL.Duration,
+		SessionsPerUser:     int(spec.Session.MaxPerUser),
+		MinimumKind:         fingerprint.Kind(spec.MinimumDeviceKind).Strength(),
 		MaxStaleness:        spec.MaxStaleness.Duration,
 		TrustedProxies:      prefixes(spec.TrustedProxies),
 		Denial: authn.Denial{

@@ -22,8 +22,27 @@ import (
 // Kind tells how a device identified itself. Equal bytes of different kinds have different digests.
 type Kind string
 
-// Opaque is a string that the device reports; whoever learns it can copy it.
-const Opaque Kind = "Opaque"
+const (
+	// Opaque is a string that the device reports; whoever learns it can copy it.
+	Opaque Kind = "Opaque"
+	// Certificate is the public key of a client certificate.
+	Certificate Kind = "Certificate"
+	// Proof is the public key of which the device has just shown that it holds the private one.
+	Proof Kind = "Proof"
+)
+
+// Strength is the kind's place among the kinds, KindNone for any other string.
+func (k Kind) Strength() decision.Kind {
+	switch k {
+	case Opaque:
+		return decision.KindOpaque
+	case Certificate:
+		return decision.KindCertificate
+	case Proof:
+		return decision.KindProof
+	}
+	return decision.KindNone
+}
 
 // Bounds of an opaque fingerprint, in bytes of UTF-8.
 const (
@@ -73,6 +92,17 @@ func ParseOpaque(raw string) (Fingerprint, error) {
 		return Fingerprint{}, fmt.Errorf("%w: must have %d to %d bytes", ErrMalformed, MinOpaqueBytes, MaxOpaqueBytes)
 	}
 	return Fingerprint{kind: Opaque, value: &value}, nil
+}
+
+// FromPublicKey is the fingerprint of a client certificate: the SHA-256 of its SubjectPublicKeyInfo, so that
+// a certificate that is renewed for the same key is the same device.
+func FromPublicKey(spkiSHA256 [sha256.Size]byte) Fingerprint {
+	return Fingerprint{kind: Certificate, value: new(base64.RawURLEncoding.EncodeToString(spkiSHA256[:]))}
+}
+
+// FromThumbprint is the fingerprint of a key that was proven: its JWK thumbprint (RFC 7638, SHA-256).
+func FromThumbprint(jwkSHA256 [sha256.Size]byte) Fingerprint {
+	return Fingerprint{kind: Proof, value: new(base64.RawURLEncoding.EncodeToString(jwkSHA256[:]))}
 }
 
 // Kind tells how the device identified itself.

@@ -15,12 +15,10 @@ import (
 // Layout of the Secret <server>-keys. A key's id is part of every digest made under it, so that a new
 // key can be made current while devices bound under an older one stay recognised.
 const (
-	keyPrefix        = "fingerprint."
-	currentKey       = "fingerprint-current"
-	keyBytes         = 32
-	maxKeys          = 4
-	sessionKeyPrefix = "session."
-	sessionCurrent   = "session-current"
+	keyPrefix  = "fingerprint."
+	currentKey = "fingerprint-current"
+	keyBytes   = 32
+	maxKeys    = 4
 )
 
 var keyID = regexp.MustCompile(`^[a-z0-9]{1,16}$`)
@@ -42,16 +40,10 @@ type Keyring struct {
 // SecretName is the name of the Secret with a server's keys.
 func SecretName(server string) string { return server + "-keys" }
 
-// NewSecretData makes the data of a key Secret: a fingerprint key and a session key, each 32 random
-// bytes under an id of its own.
+// NewSecretData makes what a key Secret holds for fingerprints: a key of 32 random bytes under an id.
 func NewSecretData() map[string][]byte {
-	fingerprintID, sessionID := newKeyID(), newKeyID()
-	return map[string][]byte{
-		keyPrefix + fingerprintID:    randomKey(),
-		currentKey:                   []byte(fingerprintID),
-		sessionKeyPrefix + sessionID: randomKey(),
-		sessionCurrent:               []byte(sessionID),
-	}
+	id := newKeyID()
+	return map[string][]byte{keyPrefix + id: randomKey(), currentKey: []byte(id)}
 }
 
 func newKeyID() string {
@@ -114,7 +106,7 @@ func (r *Keyring) Device(f Fingerprint) decision.Device {
 	for i, k := range r.keys {
 		digests[i] = f.digest(k)
 	}
-	return decision.Device{Digests: digests}
+	return decision.Device{Digests: digests, Kind: f.kind.Strength()}
 }
 
 // Has says whether the ring holds a key.

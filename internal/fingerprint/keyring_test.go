@@ -128,10 +128,6 @@ func TestNewSecretData(t *testing.T) {
 	if a.CurrentID() == b.CurrentID() || b.Device(f).Matches(a.Device(f).Digests[0]) {
 		t.Error("two servers have one key")
 	}
-	id := string(one[sessionCurrent])
-	if len(one[sessionKeyPrefix+id]) != keyBytes {
-		t.Errorf("session key %s has %d bytes", id, len(one[sessionKeyPrefix+id]))
-	}
 	if got := SecretName("asp1"); got != "asp1-keys" {
 		t.Errorf("name %q", got)
 	}

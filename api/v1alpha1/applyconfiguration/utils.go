@@ -31,6 +31,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.DeviceResetSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DeviceResetStatus"):
 		return &apiv1alpha1.DeviceResetStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("EndedSessions"):
+		return &apiv1alpha1.EndedSessionsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Enforcement"):
 		return &apiv1alpha1.EnforcementApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HandledReset"):

@@ -127,7 +127,7 @@ func TestDenialFollowsThePolicy(t *testing.T) {
 }
 
 func TestAdmissionIsTold(t *testing.T) {
-	const id = `"correlationID":"~"`
+	const id = `"session":{"id":"01K9ZZZZZZ0000000000000000","token":"good-token"},"correlationID":"~"`
 	for name, tc := range map[string]struct {
 		result authn.Result
 		want   string
@@ -172,5 +172,35 @@ func TestAdmissionIsTold(t *testing.T) {
 				t.Errorf("header (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestEndingASession: whoever shows the token of the session of that id ends it, and nobody else learns anything.
+func TestEndingASession(t *testing.T) {
+	s := serve(t, ServerOptions{Handler: NewHandler(denying(decision.UnknownUser))})
+	ask := func(method, path, authorization string) answer {
+		return parse(t, s.send(method+" "+path+" HTTP/1.1\r\nHost: relay\r\nConnection: close\r\nContent-Length: 0\r\nAuthorization: "+authorization+"\r\n\r\n"))
+	}
+	end := "/v1/sessions/" + testSession.ID + "/end"
+	if got := ask("POST", end, "Bearer good-token"); got.status != http.StatusNoContent || got.body != "" {
+		t.Errorf("ending: %v", got)
+	}
+	if got := ask("GET", end, "Bearer good-token"); got.status != http.StatusMethodNotAllowed {
+		t.Errorf("GET: %v", got)
+	}
+	for name, got := range map[string]answer{
+		"no token":        ask("POST", end, ""),
+		"another token":   ask("POST", end, "Bearer bad-token"),
+		"another scheme":  ask("POST", end, "Basic good-token"),
+		"another session": ask("POST", "/v1/sessions/01K9ZZZZZZ0000000000000001/end", "Bearer good-token"),
+	} {
+		if got.status != http.StatusUnauthorized || !strings.Contains(got.body, `"code":293,`) {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	for _, path := range []string{"/v1/sessions//end", "/v1/sessions/a/b/end", "/v1/sessions/end", "/v1/sessions/" + testSession.ID} {
+		if got := ask("POST", path, "Bearer good-token"); got.status != http.StatusNotFound {
+			t.Errorf("%s: %v", path, got)
+		}
 	}
 }

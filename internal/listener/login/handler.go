@@ -1,4 +1,5 @@
-// Package login is the HTTP listener at which a relay asks for one login: POST /v1/login.
+// Package login is the HTTP listener at which a relay asks for one login, POST /v1/login, and ends what came of
+// it, POST /v1/sessions/{id}/end.
 //
 // It extracts an Attempt from a request and renders a Result, and holds denials back until their time;
 // it has no policy of its own. openapi.yaml describes it.
@@ -27,6 +28,7 @@ var openAPI []byte
 // Service answers logins; *authn.Service does.
 type Service interface {
 	Check(ctx context.Context, a *authn.Attempt) authn.Result
+	EndSession(token, id string) bool
 	Denial() authn.Denial
 	Policy() *authn.Policy
 }
@@ -42,6 +44,12 @@ type handler struct {
 // ServeHTTP takes paths as they are: http.ServeMux would answer some spellings with a redirect, which
 // asks for the password to be sent once more.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if id, ok := sessionID(r.URL.Path); ok {
+		if methodIs(w, r, http.MethodPost) {
+			h.end(w, r, id)
+		}
+		return
+	}
 	switch r.URL.Path {
 	case "/v1/login":
 		if methodIs(w, r, http.MethodPost) {
@@ -72,12 +80,38 @@ type response struct {
 	Enrolled       bool           `json:"enrolled"`
 	PasswordSaving passwordSaving `json:"passwordSaving"`
 	ExpireTime     time.Time      `json:"expireTime"`
+	Session        sessionReply   `json:"session"`
 	CorrelationID  string         `json:"correlationID"`
 }
 
 type passwordSaving struct {
 	Login   bool `json:"login"`
 	Windows bool `json:"windows"`
+}
+
+// sessionReply is what the login is good for until expireTime.
+type sessionReply struct {
+	ID    string `json:"id"`
+	Token string `json:"token"`
+}
+
+// sessionID takes the id out of /v1/sessions/{id}/end.
+func sessionID(path string) (string, bool) {
+	rest, isSession := strings.CutPrefix(path, "/v1/sessions/")
+	id, isEnd := strings.CutSuffix(rest, "/end")
+	return id, isSession && isEnd && id != "" && !strings.Contains(id, "/")
+}
+
+// end ends a session for whoever shows its token. One that is over already is ended.
+func (h *handler) end(w http.ResponseWriter, r *http.Request, id string) {
+	arrival := time.Now()
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if h.service.EndSession(token, id) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	h.deny(w, r, arrival, authn.NewCorrelationID())
 }
 
 func (h *handler) login(w http.ResponseWriter, r *http.Request) {
@@ -102,9 +136,14 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) {
 		writeAllowed(w, result, attempt.ID)
 		return
 	}
+	h.deny(w, r, arrival, attempt.ID)
+}
+
+// deny holds the uniform denial back until its time.
+func (h *handler) deny(w http.ResponseWriter, r *http.Request, arrival time.Time, id string) {
 	shape := h.service.Denial()
 	if denial.HoldBack(r.Context(), arrival, shape.ResponseTime) {
-		body, language := h.denials.Body(shape, attempt.ID, r.Header.Get("Accept-Language"))
+		body, language := h.denials.Body(shape, id, r.Header.Get("Accept-Language"))
 		writeDenied(w, body, language)
 	}
 }
@@ -126,6 +165,7 @@ func writeAllowed(w http.ResponseWriter, result authn.Result, id string) {
 			Login: result.PasswordSaving.Login, Windows: result.PasswordSaving.Windows,
 		},
 		ExpireTime:    result.ExpireTime.UTC().Truncate(time.Second),
+		Session:       sessionReply{ID: result.Session.ID, Token: result.Token},
 		CorrelationID: id,
 	})
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/session"
 )
 
 // patience is how long a test waits for what is sure to happen.
@@ -43,8 +44,19 @@ func (f *fakeService) Check(ctx context.Context, a *authn.Attempt) authn.Result 
 	f.mu.Lock()
 	f.attempts = append(f.attempts, a)
 	f.mu.Unlock()
-	return f.check(ctx, a)
+	result := f.check(ctx, a)
+	if result.Allowed() {
+		result.Session, result.Token = testSession, "good-token"
+	}
+	return result
 }
+
+// EndSession knows one session.
+func (f *fakeService) EndSession(token, id string) bool {
+	return token == "good-token" && id == testSession.ID
+}
+
+var testSession = &session.Live{Session: session.Session{ID: "01K9ZZZZZZ0000000000000000"}}
 
 func (f *fakeService) Denial() authn.Denial  { return f.denial }
 func (f *fakeService) Policy() *authn.Policy { return f.policy }

@@ -199,6 +199,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: users
       type:
         scalar: numeric
+- name: com.github.tegata-dev.tegata.api.v1alpha1.EndedSessions
+  map:
+    fields:
+    - name: ids
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: upTo
+      type:
+        scalar: string
 - name: com.github.tegata-dev.tegata.api.v1alpha1.Enforcement
   map:
     fields:
@@ -394,6 +406,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
       default: 5m
+    - name: minimumDeviceKind
+      type:
+        namedType: com.github.tegata-dev.tegata.api.v1alpha1.FingerprintKind
+      default: Opaque
     - name: session
       type:
         namedType: com.github.tegata-dev.tegata.api.v1alpha1.SessionPolicy
@@ -455,9 +471,15 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.tegata-dev.tegata.api.v1alpha1.RelayUserSpec
   map:
     fields:
+    - name: endSessionsBefore
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: memo
       type:
         scalar: string
+    - name: minimumDeviceKind
+      type:
+        namedType: com.github.tegata-dev.tegata.api.v1alpha1.FingerprintKind
     - name: network
       type:
         namedType: com.github.tegata-dev.tegata.api.v1alpha1.Network
@@ -500,6 +522,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - type
+    - name: endedSessions
+      type:
+        namedType: com.github.tegata-dev.tegata.api.v1alpha1.EndedSessions
     - name: failureCount
       type:
         scalar: numeric
@@ -541,6 +566,14 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.tegata-dev.tegata.api.v1alpha1.SessionPolicy
   map:
     fields:
+    - name: keyRotation
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 720h
+    - name: maxPerUser
+      type:
+        scalar: numeric
+      default: 16
     - name: ttl
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration

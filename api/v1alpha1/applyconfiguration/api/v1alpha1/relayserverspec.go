@@ -20,6 +20,9 @@ type RelayServerSpecApplyConfiguration struct {
 	// enrollment says who may register a device in a free slot. FirstLogin: the first device that logs in
 	// with the right password. ReservedOnly: only a device that a DeviceReset named with nextDevice.
 	Enrollment *apiv1alpha1.Enrollment `json:"enrollment,omitempty"`
+	// minimumDeviceKind refuses devices that identify themselves by something weaker: Opaque permits all,
+	// Certificate also Proof, Proof itself only. A RelayUser may ask for more.
+	MinimumDeviceKind *apiv1alpha1.FingerprintKind `json:"minimumDeviceKind,omitempty"`
 	// denial shapes the one answer that every refused login gets.
 	Denial *DenialApplyConfiguration `json:"denial,omitempty"`
 	// failureHistoryLimit is how many distinct recent failures a RelayUser's status keeps.
@@ -57,6 +60,14 @@ func (b *RelayServerSpecApplyConfiguration) WithHost(value string) *RelayServerS
 // If called multiple times, the Enrollment field is set to the value of the last call.
 func (b *RelayServerSpecApplyConfiguration) WithEnrollment(value apiv1alpha1.Enrollment) *RelayServerSpecApplyConfiguration {
 	b.Enrollment = &value
+	return b
+}
+
+// WithMinimumDeviceKind sets the MinimumDeviceKind field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MinimumDeviceKind field is set to the value of the last call.
+func (b *RelayServerSpecApplyConfiguration) WithMinimumDeviceKind(value apiv1alpha1.FingerprintKind) *RelayServerSpecApplyConfiguration {
+	b.MinimumDeviceKind = &value
 	return b
 }
 

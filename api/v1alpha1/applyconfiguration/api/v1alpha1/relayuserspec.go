@@ -39,6 +39,12 @@ type RelayUserSpecApplyConfiguration struct {
 	ValidFrom *v1.Time `json:"validFrom,omitempty"`
 	// validUntil is the time from which every login is refused.
 	ValidUntil *v1.Time `json:"validUntil,omitempty"`
+	// minimumDeviceKind refuses devices that identify themselves by something weaker: Opaque permits all,
+	// Certificate also Proof, Proof itself only. The stricter of this and the RelayServer's holds.
+	MinimumDeviceKind *apiv1alpha1.FingerprintKind `json:"minimumDeviceKind,omitempty"`
+	// endSessionsBefore ends every session of this user that began before that time, at once and on every
+	// sidecar. A time in the future ends new sessions as well until then.
+	EndSessionsBefore *v1.Time `json:"endSessionsBefore,omitempty"`
 	// memo is a note for administrators. It is never sent to the user.
 	Memo *string `json:"memo,omitempty"`
 }
@@ -126,6 +132,22 @@ func (b *RelayUserSpecApplyConfiguration) WithValidFrom(value v1.Time) *RelayUse
 // If called multiple times, the ValidUntil field is set to the value of the last call.
 func (b *RelayUserSpecApplyConfiguration) WithValidUntil(value v1.Time) *RelayUserSpecApplyConfiguration {
 	b.ValidUntil = &value
+	return b
+}
+
+// WithMinimumDeviceKind sets the MinimumDeviceKind field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MinimumDeviceKind field is set to the value of the last call.
+func (b *RelayUserSpecApplyConfiguration) WithMinimumDeviceKind(value apiv1alpha1.FingerprintKind) *RelayUserSpecApplyConfiguration {
+	b.MinimumDeviceKind = &value
+	return b
+}
+
+// WithEndSessionsBefore sets the EndSessionsBefore field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the EndSessionsBefore field is set to the value of the last call.
+func (b *RelayUserSpecApplyConfiguration) WithEndSessionsBefore(value v1.Time) *RelayUserSpecApplyConfiguration {
+	b.EndSessionsBefore = &value
 	return b
 }
 

@@ -27,6 +27,9 @@ type RelayUserStatusApplyConfiguration struct {
 	LastFailure *LastFailureApplyConfiguration `json:"lastFailure,omitempty"`
 	// failureCount is how many logins were refused in all.
 	FailureCount *int64 `json:"failureCount,omitempty"`
+	// endedSessions are the sessions that were ended before their time, by logout or to make room for newer
+	// ones.
+	EndedSessions *EndedSessionsApplyConfiguration `json:"endedSessions,omitempty"`
 	// lastLoginTime is about when a login last succeeded.
 	LastLoginTime *metav1.Time `json:"lastLoginTime,omitempty"`
 }
@@ -97,6 +100,14 @@ func (b *RelayUserStatusApplyConfiguration) WithLastFailure(value *LastFailureAp
 // If called multiple times, the FailureCount field is set to the value of the last call.
 func (b *RelayUserStatusApplyConfiguration) WithFailureCount(value int64) *RelayUserStatusApplyConfiguration {
 	b.FailureCount = &value
+	return b
+}
+
+// WithEndedSessions sets the EndedSessions field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the EndedSessions field is set to the value of the last call.
+func (b *RelayUserStatusApplyConfiguration) WithEndedSessions(value *EndedSessionsApplyConfiguration) *RelayUserStatusApplyConfiguration {
+	b.EndedSessions = value
 	return b
 }
 

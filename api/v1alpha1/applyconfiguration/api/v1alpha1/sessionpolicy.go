@@ -17,6 +17,11 @@ type SessionPolicyApplyConfiguration struct {
 	// ttl is how long the relay may act on a successful login before it must ask again. A login's reply
 	// states the end of that time. Between 1m and 168h.
 	TTL *v1.Duration `json:"ttl,omitempty"`
+	// maxPerUser is how many sessions of one user a sidecar keeps at a time. A further login ends the oldest.
+	MaxPerUser *int32 `json:"maxPerUser,omitempty"`
+	// keyRotation is how often the key that signs sessions is replaced. Sessions signed with the one before
+	// stay valid until their time is over. Between 1h and 8760h.
+	KeyRotation *v1.Duration `json:"keyRotation,omitempty"`
 }
 
 // SessionPolicyApplyConfiguration constructs a declarative configuration of the SessionPolicy type for use with
@@ -30,5 +35,21 @@ func SessionPolicy() *SessionPolicyApplyConfiguration {
 // If called multiple times, the TTL field is set to the value of the last call.
 func (b *SessionPolicyApplyConfiguration) WithTTL(value v1.Duration) *SessionPolicyApplyConfiguration {
 	b.TTL = &value
+	return b
+}
+
+// WithMaxPerUser sets the MaxPerUser field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxPerUser field is set to the value of the last call.
+func (b *SessionPolicyApplyConfiguration) WithMaxPerUser(value int32) *SessionPolicyApplyConfiguration {
+	b.MaxPerUser = &value
+	return b
+}
+
+// WithKeyRotation sets the KeyRotation field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the KeyRotation field is set to the value of the last call.
+func (b *SessionPolicyApplyConfiguration) WithKeyRotation(value v1.Duration) *SessionPolicyApplyConfiguration {
+	b.KeyRotation = &value
 	return b
 }

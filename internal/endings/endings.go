@@ -1,0 +1,162 @@
+// Package endings tells the other sidecars of sessions that were ended before their time. It is the only
+// writer of a RelayUser's status.endedSessions.
+//
+// It writes what it is told soon, together for each user, and again until it is stored. It must not decide
+// which sessions end.
+package endings
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tegata-dev/tegata/api/v1alpha1"
+	"github.com/tegata-dev/tegata/internal/session"
+	"github.com/tegata-dev/tegata/internal/statuspatch"
+)
+
+const (
+	// workers is how many users are written at a time.
+	workers = 4
+	// spacing is the shortest time between two writes to one user: who logs in and out without end costs no
+	// more than that.
+	spacing  = 200 * time.Millisecond
+	maxRetry = 10 * time.Second
+	// writeTimeout bounds one try.
+	writeTimeout = 5 * time.Second
+)
+
+// Client reads from the API server, not from a cache, and writes.
+type Client interface {
+	client.Reader
+	statuspatch.Writer
+}
+
+// Writer writes endings.
+type Writer struct {
+	client    Client
+	namespace string
+	log       logr.Logger
+	queue     workqueue.TypedRateLimitingInterface[string] // of UIDs
+
+	mu      sync.Mutex
+	pending map[string]*pending // by UID
+}
+
+type pending struct {
+	name  string
+	ended session.Ended
+}
+
+// New makes a Writer, which writes once it runs.
+func New(c Client, namespace string, log logr.Logger) *Writer {
+	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[string](spacing, maxRetry)
+	return &Writer{
+		client: c, namespace: namespace, log: log, pending: map[string]*pending{},
+		queue: workqueue.NewTypedRateLimitingQueue[string](limiter),
+	}
+}
+
+// End tells of the end of a session of a user. It does not block.
+func (w *Writer) End(name, uid, sessionID string) {
+	w.mu.Lock()
+	p := w.pending[uid]
+	if p == nil {
+		p = &pending{name: name}
+		w.pending[uid] = p
+	}
+	p.ended.Add(time.Now(), v1alpha1.MaxEndedSessions, sessionID)
+	w.mu.Unlock()
+	w.queue.Add(uid)
+}
+
+// Run writes until ctx ends, and what is pending then once more.
+func (w *Writer) Run(ctx context.Context) {
+	stop := context.AfterFunc(ctx, w.queue.ShutDownWithDrain)
+	defer stop()
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for w.next(ctx) {
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (w *Writer) next(ctx context.Context) bool {
+	uid, shutdown := w.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer w.queue.Done(uid)
+	p := w.take(uid)
+	if p == nil {
+		w.queue.Forget(uid)
+		return true
+	}
+	// The last writes are made although the sidecar is stopping.
+	tryCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	if err := w.store(tryCtx, uid, p); err != nil {
+		w.putBack(uid, p)
+		if ctx.Err() != nil {
+			w.log.Error(err, "Ended sessions are lost to the other sidecars", "user", p.name)
+			return true
+		}
+		w.log.Info("Ended sessions could not be stored, trying again", "user", p.name, "error", err.Error())
+		w.queue.AddRateLimited(uid)
+		return true
+	}
+	w.queue.Forget(uid)
+	return true
+}
+
+func (w *Writer) take(uid string) *pending {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.pending[uid]
+	delete(w.pending, uid)
+	return p
+}
+
+// putBack keeps what could not be written, with what has come since.
+func (w *Writer) putBack(uid string, p *pending) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if since := w.pending[uid]; since != nil {
+		p.ended.Add(time.Now(), v1alpha1.MaxEndedSessions, since.ended.IDs...)
+		p.ended.UpTo = max(p.ended.UpTo, since.ended.UpTo)
+	}
+	w.pending[uid] = p
+}
+
+func (w *Writer) store(ctx context.Context, uid string, p *pending) error {
+	for {
+		user := &v1alpha1.RelayUser{}
+		err := w.client.Get(ctx, client.ObjectKey{Namespace: w.namespace, Name: p.name}, user)
+		if apierrors.IsNotFound(err) || (err == nil && string(user.UID) != uid) {
+			return nil // and its sessions with it
+		}
+		if err != nil {
+			return fmt.Errorf("get user %s: %w", p.name, err)
+		}
+		_, err = statuspatch.Apply(ctx, w.client, user, func(u *v1alpha1.RelayUser) { p.apply(&u.Status) })
+		if !apierrors.IsConflict(err) {
+			return client.IgnoreNotFound(err)
+		}
+	}
+}
+
+// apply adds what is pending to what is stored.
+func (p *pending) apply(status *v1alpha1.RelayUserStatus) {
+	ended := session.Ended{IDs: status.EndedSessions.IDs, UpTo: max(status.EndedSessions.UpTo, p.ended.UpTo)}
+	ended.Add(time.Now(), v1alpha1.MaxEndedSessions, p.ended.IDs...)
+	status.EndedSessions = v1alpha1.EndedSessions{IDs: ended.IDs, UpTo: ended.UpTo}
+}
