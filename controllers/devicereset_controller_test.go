@@ -137,14 +137,14 @@ func TestResetOfBothSlots(t *testing.T) {
 
 func TestResetForANamedDevice(t *testing.T) {
 	w := resetWorld(t)
-	next := func(r *v1alpha1.DeviceReset) { r.Spec.NextDevice = digest("new") }
-	w.create(w.aReset("bound", "taro", onMobile, next))
-	w.resetBecomes("bound", metav1.ConditionTrue, v1alpha1.ReasonCleared, "only the device "+string(digest("new")))
+	next := digestUnder(w.server().Status.FingerprintKeyID, "new")
+	w.create(w.aReset("bound", "taro", onMobile, forDevice(next)))
+	w.resetBecomes("bound", metav1.ConditionTrue, v1alpha1.ReasonCleared, "only the device "+string(next))
 	slot := binding.Find(&w.user("taro").Status, v1alpha1.SlotMobile)
-	if slot.State != v1alpha1.SlotReserved || slot.ReservedFor != digest("new") {
+	if slot.State != v1alpha1.SlotReserved || slot.ReservedFor != next {
 		t.Errorf("the slot is %s for %s", slot.State, slot.ReservedFor)
 	}
-	w.create(w.aReset("free", "taro", onMobile, next))
+	w.create(w.aReset("free", "taro", onMobile, forDevice(next)))
 	w.resetBecomes("free", metav1.ConditionTrue, v1alpha1.ReasonCleared, "held no device and is reserved")
 	if got := w.reset("free").Status; got.Reserved != 1 || got.Cleared != 0 {
 		t.Errorf("%d reserved and %d cleared, want 1 and 0", got.Reserved, got.Cleared)

@@ -135,6 +135,8 @@ const (
 	ReasonTooManyUsers = "TooManyUsers"
 	// ReasonTooManyServers: the selector picked users of more servers than one reset may touch.
 	ReasonTooManyServers = "TooManyServers"
+	// ReasonUnknownKey: nextDevice was made under a key that the user's server does not have.
+	ReasonUnknownKey = "UnknownKey"
 	// ReasonInvalidSelector: the selector is not a valid label selector.
 	ReasonInvalidSelector = "InvalidSelector"
 )
