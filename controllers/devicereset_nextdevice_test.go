@@ -88,7 +88,7 @@ func TestNextDeviceWithoutKeysToCompare(t *testing.T) {
 			next := digestUnder("k1", "new")
 			user := "of-" + server
 			w.create(testenv.User(w.namespace, user, server, testenv.Combined), w.aReset("for-"+user, user, onMobile, forDevice(next)))
-			w.resetBecomes("for-"+user, metav1.ConditionTrue, v1alpha1.ReasonCleared, "is reserved")
+			w.resetBecomes("for-"+user, metav1.ConditionTrue, v1alpha1.ReasonReserved, "is reserved")
 			w.isReservedFor(user, next)
 		})
 	}
@@ -111,6 +111,6 @@ func TestNextDeviceWhileTheKeysAreLost(t *testing.T) {
 	})
 	w.serverBecomes(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonKeySecretInvalid, "")
 	w.create(w.aReset("others", "taro", onMobile, forDevice(digestUnder(known, "newer"))))
-	w.resetBecomes("others", metav1.ConditionTrue, v1alpha1.ReasonCleared, "")
+	w.resetBecomes("others", metav1.ConditionTrue, v1alpha1.ReasonReserved, "")
 	w.isReservedFor("taro", digestUnder(known, "newer"))
 }

@@ -156,8 +156,8 @@ func withinLimits(limit int) func(users, servers int) error {
 		switch {
 		case users > limit:
 			return &failure{v1alpha1.ReasonTooManyUsers, fmt.Sprintf(
-				"the selector picks more than %d users; nothing was freed. Create a DeviceReset with a larger "+
-					"maxUsers if that is meant, or with a narrower selector", limit)}
+				"the selector picks more than %s; nothing was freed. Create a DeviceReset with a larger "+
+					"maxUsers if that is meant, or with a narrower selector", counted(limit, "user", "users"))}
 		case servers > v1alpha1.MaxEnforcements:
 			return &failure{v1alpha1.ReasonTooManyServers, fmt.Sprintf(
 				"the selector picks users of more than %d servers; nothing was freed. Use a DeviceReset for "+
