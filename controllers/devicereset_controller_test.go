@@ -137,18 +137,34 @@ func TestResetOfBothSlots(t *testing.T) {
 
 func TestResetForANamedDevice(t *testing.T) {
 	w := resetWorld(t)
-	next := func(r *v1alpha1.DeviceReset) { r.Spec.NextDevice = digest("new") }
-	w.create(w.aReset("bound", "taro", onMobile, next))
-	w.resetBecomes("bound", metav1.ConditionTrue, v1alpha1.ReasonCleared, "only the device "+string(digest("new")))
+	next := digestUnder(w.server().Status.FingerprintKeyID, "new")
+	w.create(w.aReset("bound", "taro", onMobile, forDevice(next)))
+	w.resetBecomes("bound", metav1.ConditionTrue, v1alpha1.ReasonCleared, "only the device "+string(next))
 	slot := binding.Find(&w.user("taro").Status, v1alpha1.SlotMobile)
-	if slot.State != v1alpha1.SlotReserved || slot.ReservedFor != digest("new") {
+	if slot.State != v1alpha1.SlotReserved || slot.ReservedFor != next {
 		t.Errorf("the slot is %s for %s", slot.State, slot.ReservedFor)
 	}
-	w.create(w.aReset("free", "taro", onMobile, next))
-	w.resetBecomes("free", metav1.ConditionTrue, v1alpha1.ReasonCleared, "held no device and is reserved")
+	w.create(w.aReset("free", "taro", onMobile, forDevice(next)))
+	w.resetBecomes("free", metav1.ConditionTrue, v1alpha1.ReasonReserved, "held no device and is reserved")
 	if got := w.reset("free").Status; got.Reserved != 1 || got.Cleared != 0 {
 		t.Errorf("%d reserved and %d cleared, want 1 and 0", got.Reserved, got.Cleared)
 	}
+}
+
+func TestResetThatLiftsAReservation(t *testing.T) {
+	w := resetWorld(t)
+	next := digestUnder(w.server().Status.FingerprintKeyID, "new")
+	w.create(w.aReset("reserve", "taro", onMobile, forDevice(next)))
+	w.resetBecomes("reserve", metav1.ConditionTrue, v1alpha1.ReasonCleared, "")
+	w.create(w.aReset("lift", "taro", onMobile))
+	w.resetBecomes("lift", metav1.ConditionTrue, v1alpha1.ReasonUnreserved, "mobile of taro was reserved for one device and is not any more")
+	if slot := binding.Find(&w.user("taro").Status, v1alpha1.SlotMobile); slot.State != v1alpha1.SlotUnregistered || slot.ReservedFor != "" {
+		t.Errorf("the slot is %s for %q", slot.State, slot.ReservedFor)
+	}
+	if got := w.reset("lift").Status; got.Unreserved != 1 || got.Cleared+got.Reserved+got.NotBound != 0 {
+		t.Errorf("counts %+v, want one unreserved", got)
+	}
+	w.hasEvent("RelayUser", "taro", "DeviceReset lift: mobile of taro was reserved")
 }
 
 func TestResetThatLetsTheDeviceBackIn(t *testing.T) {
@@ -191,7 +207,7 @@ func TestSelectorWaitsForAUser(t *testing.T) {
 	edit(w, taro, func(o *v1alpha1.RelayUser) {
 		o.Labels = map[string]string{"team": "red"}
 	})
-	w.resetBecomes("early", metav1.ConditionTrue, v1alpha1.ReasonCleared, "cleared 1 devices of 1 users")
+	w.resetBecomes("early", metav1.ConditionTrue, v1alpha1.ReasonCleared, "cleared 1 device of 1 user")
 }
 
 func TestResetsThatFail(t *testing.T) {
@@ -211,7 +227,7 @@ func TestResetsThatFail(t *testing.T) {
 	}{
 		"the user does not come": {w.aReset("nobody", "nobody", onPC, hurried), v1alpha1.ReasonUserNotFound, "RelayUser nobody did not appear within 1 s"},
 		"nobody has the labels":  {w.aReset("no-team", "", onPC, selecting("blue", 0), hurried), v1alpha1.ReasonNoUserMatched, "within 1 s"},
-		"more users than meant":  {w.aReset("too-many", "", onPC, selecting("red", 1)), v1alpha1.ReasonTooManyUsers, "more than 1 users"},
+		"more users than meant":  {w.aReset("too-many", "", onPC, selecting("red", 1)), v1alpha1.ReasonTooManyUsers, "more than 1 user;"},
 		"too many servers":       {w.aReset("too-wide", "", onPC, selecting("everywhere", 0)), v1alpha1.ReasonTooManyServers, "more than 64 servers"},
 	} {
 		t.Run(name, func(t *testing.T) {

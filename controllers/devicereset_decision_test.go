@@ -23,7 +23,9 @@ func TestCompleteReason(t *testing.T) {
 		want   string
 	}{
 		"a device was removed":            {v1alpha1.DeviceResetStatus{Cleared: 1, NotBound: 5}, v1alpha1.ReasonCleared},
-		"a slot was reserved":             {v1alpha1.DeviceResetStatus{Reserved: 1}, v1alpha1.ReasonCleared},
+		"a slot was reserved":             {v1alpha1.DeviceResetStatus{Reserved: 1}, v1alpha1.ReasonReserved},
+		"a reservation was lifted":        {v1alpha1.DeviceResetStatus{Unreserved: 1, NotBound: 5, AlreadyHandled: 5}, v1alpha1.ReasonUnreserved},
+		"one lifted, one device removed":  {v1alpha1.DeviceResetStatus{Unreserved: 1, Cleared: 1}, v1alpha1.ReasonCleared},
 		"nothing was bound":               {v1alpha1.DeviceResetStatus{NotBound: 2}, v1alpha1.ReasonNothingToClear},
 		"all had been handled":            {v1alpha1.DeviceResetStatus{AlreadyHandled: 2}, v1alpha1.ReasonAlreadyHandled},
 		"some had been handled":           {v1alpha1.DeviceResetStatus{AlreadyHandled: 1, NotBound: 1}, v1alpha1.ReasonNothingToClear},
@@ -48,6 +50,7 @@ func TestCompleteMessage(t *testing.T) {
 		return v1alpha1.SlotResult{User: "taro", Slot: slot, Outcome: what}
 	}
 	cleared := v1alpha1.DeviceResetStatus{Cleared: 1, Results: []v1alpha1.SlotResult{result(v1alpha1.SlotMobile, v1alpha1.SlotOutcomeCleared)}}
+	unreserved := v1alpha1.DeviceResetStatus{Unreserved: 1, Results: []v1alpha1.SlotResult{result(v1alpha1.SlotMobile, v1alpha1.SlotOutcomeUnreserved)}}
 	reservedOnly := &v1alpha1.RelayServer{Spec: v1alpha1.RelayServerSpec{Enrollment: v1alpha1.EnrollmentReservedOnly}}
 	for name, tc := range map[string]struct {
 		spec   v1alpha1.DeviceResetSpec
@@ -78,7 +81,27 @@ func TestCompleteMessage(t *testing.T) {
 		"many": {
 			v1alpha1.DeviceResetSpec{Selector: &v1alpha1.UserSelector{}},
 			v1alpha1.DeviceResetStatus{Processed: 10, Cleared: 7, NotBound: 2, AlreadyHandled: 1}, nil,
-			"cleared 7 devices of 10 users; 2 slots held no device; 1 slots had handled this request before",
+			"cleared 7 devices of 10 users; 2 slots held no device; 1 slot had handled this request before",
+		},
+		"many, of which there is one": {
+			v1alpha1.DeviceResetSpec{Selector: &v1alpha1.UserSelector{}},
+			v1alpha1.DeviceResetStatus{Processed: 1, Cleared: 1, Unreserved: 1, NotBound: 1, ChangedSince: 1}, nil,
+			"cleared 1 device of 1 user; 1 slot was reserved and is not any more; 1 slot held no device; " +
+				"1 slot was left alone because another device registered or the user was deleted meanwhile",
+		},
+		"many, and all kinds": {
+			v1alpha1.DeviceResetSpec{Selector: &v1alpha1.UserSelector{}},
+			v1alpha1.DeviceResetStatus{Processed: 9, Unreserved: 2, AlreadyHandled: 2, ChangedSince: 2}, nil,
+			"cleared 0 devices of 9 users; 2 slots were reserved and are not any more; 2 slots had handled this request before; " +
+				"2 slots were left alone because another device registered or the user was deleted meanwhile",
+		},
+		"a reservation is lifted": {
+			one, unreserved, nil,
+			"mobile of taro was reserved for one device and is not any more; any device that no reset removed may register next, with the right password",
+		},
+		"a reservation is lifted, on a server for reserved devices": {
+			one, unreserved, reservedOnly,
+			"mobile of taro was reserved for one device and is not any more; no device may register until a DeviceReset names it as nextDevice",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -87,6 +110,17 @@ func TestCompleteMessage(t *testing.T) {
 				t.Errorf("message (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestClearingMessage(t *testing.T) {
+	for want, status := range map[string]v1alpha1.DeviceResetStatus{
+		"freeing slots: 0 of 1 user done":  {Users: 1},
+		"freeing slots: 1 of 2 users done": {Users: 2, Processed: 1},
+	} {
+		if diff := cmp.Diff(want, clearingMessage(&status)); diff != "" {
+			t.Errorf("message (-want +got):\n%s", diff)
+		}
 	}
 }
 

@@ -60,8 +60,8 @@ func (r *resetReconciler) finish(reset *v1alpha1.DeviceReset, status *v1alpha1.D
 	resetsFinished.WithLabelValues(reason).Inc()
 	for what, n := range map[v1alpha1.SlotOutcome]int32{
 		v1alpha1.SlotOutcomeCleared: status.Cleared, v1alpha1.SlotOutcomeReserved: status.Reserved,
-		v1alpha1.SlotOutcomeNotBound: status.NotBound, v1alpha1.SlotOutcomeAlreadyHandled: status.AlreadyHandled,
-		v1alpha1.SlotOutcomeChangedSince: status.ChangedSince,
+		v1alpha1.SlotOutcomeUnreserved: status.Unreserved, v1alpha1.SlotOutcomeNotBound: status.NotBound,
+		v1alpha1.SlotOutcomeAlreadyHandled: status.AlreadyHandled, v1alpha1.SlotOutcomeChangedSince: status.ChangedSince,
 	} {
 		resetSlots.WithLabelValues(string(what)).Add(float64(n))
 	}
@@ -69,8 +69,12 @@ func (r *resetReconciler) finish(reset *v1alpha1.DeviceReset, status *v1alpha1.D
 
 func completeReason(status *v1alpha1.DeviceResetStatus) string {
 	switch {
-	case status.Cleared+status.Reserved > 0:
+	case status.Cleared > 0:
 		return v1alpha1.ReasonCleared
+	case status.Reserved > 0:
+		return v1alpha1.ReasonReserved
+	case status.Unreserved > 0:
+		return v1alpha1.ReasonUnreserved
 	case status.AlreadyHandled > 0 && status.NotBound+status.ChangedSince == 0:
 		return v1alpha1.ReasonAlreadyHandled
 	}
@@ -88,76 +92,6 @@ func (r *resetReconciler) serverOf(ctx context.Context, namespace string, status
 		return nil, client.IgnoreNotFound(err)
 	}
 	return server, nil
-}
-
-// clearingMessage tells how far a reset has come.
-func clearingMessage(status *v1alpha1.DeviceResetStatus) string {
-	return fmt.Sprintf("freeing slots: %d of %d users done", status.Processed, status.Users)
-}
-
-// completeMessage says in words what was done, and what follows from it.
-func completeMessage(reset *v1alpha1.DeviceReset, status *v1alpha1.DeviceResetStatus, server *v1alpha1.RelayServer) string {
-	if reset.Spec.UserRef == nil {
-		return batchMessage(status)
-	}
-	parts := make([]string, 0, len(status.Results))
-	for _, result := range status.Results {
-		parts = append(parts, slotMessage(reset, result))
-	}
-	if status.Cleared+status.Reserved > 0 {
-		parts = append(parts, followingMessage(reset, server))
-	}
-	return strings.Join(parts, "; ")
-}
-
-func slotMessage(reset *v1alpha1.DeviceReset, result v1alpha1.SlotResult) string {
-	slot, user := string(result.Slot), result.User
-	switch result.Outcome {
-	case v1alpha1.SlotOutcomeCleared:
-		return "cleared " + slot + " of " + user
-	case v1alpha1.SlotOutcomeReserved:
-		return slot + " of " + user + " held no device and is reserved"
-	case v1alpha1.SlotOutcomeNotBound:
-		return slot + " of " + user + " held no device"
-	case v1alpha1.SlotOutcomeAlreadyHandled:
-		return fmt.Sprintf("%s of %s was reset by request %q before and is left alone; to reset it again, "+
-			"create a DeviceReset with another name or requestID", slot, user, reset.EffectiveRequestID())
-	case v1alpha1.SlotOutcomeChangedSince:
-		return "another device registered in " + slot + " of " + user + " meanwhile and is left alone"
-	case v1alpha1.SlotOutcomeUserGone:
-		return user + " was deleted meanwhile"
-	}
-	return slot + " of " + user + ": " + string(result.Outcome)
-}
-
-// followingMessage says which device may register next.
-func followingMessage(reset *v1alpha1.DeviceReset, server *v1alpha1.RelayServer) string {
-	switch {
-	case reset.Spec.NextDevice != "":
-		return "only the device " + string(reset.Spec.NextDevice) + " may register next"
-	case server != nil && server.Spec.Enrollment == v1alpha1.EnrollmentReservedOnly:
-		return "no device may register until a DeviceReset names it as nextDevice"
-	case reset.Spec.PreviousDevice == v1alpha1.PreviousDeviceAllow:
-		return "any device with the right password may register next"
-	}
-	return "any other device with the right password may register next"
-}
-
-func batchMessage(status *v1alpha1.DeviceResetStatus) string {
-	parts := []string{fmt.Sprintf("cleared %d devices of %d users", status.Cleared, status.Processed)}
-	for _, other := range []struct {
-		n    int32
-		what string
-	}{
-		{status.NotBound, "slots held no device"},
-		{status.AlreadyHandled, "slots had handled this request before"},
-		{status.ChangedSince, "slots were left alone because another device registered or the user was deleted meanwhile"},
-	} {
-		if other.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", other.n, other.what))
-		}
-	}
-	return strings.Join(parts, "; ")
 }
 
 // maxNote is what the API server takes as an event's note, in bytes.

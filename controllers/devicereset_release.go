@@ -216,6 +216,8 @@ func count(status *v1alpha1.DeviceResetStatus, what v1alpha1.SlotOutcome) {
 		status.Cleared++
 	case v1alpha1.SlotOutcomeReserved:
 		status.Reserved++
+	case v1alpha1.SlotOutcomeUnreserved:
+		status.Unreserved++
 	case v1alpha1.SlotOutcomeNotBound:
 		status.NotBound++
 	case v1alpha1.SlotOutcomeAlreadyHandled:

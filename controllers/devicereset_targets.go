@@ -91,11 +91,15 @@ func who(reset *v1alpha1.DeviceReset) string {
 // resolve finds the users whom a reset that has not begun concerns.
 func (r *resetReconciler) resolve(ctx context.Context, reset *v1alpha1.DeviceReset) ([]string, error) {
 	if ref := reset.Spec.UserRef; ref != nil {
-		err := r.live.Get(ctx, client.ObjectKey{Namespace: reset.Namespace, Name: ref.Name}, &v1alpha1.RelayUser{})
-		if apierrors.IsNotFound(err) {
+		user := &v1alpha1.RelayUser{}
+		err := r.live.Get(ctx, client.ObjectKey{Namespace: reset.Namespace, Name: ref.Name}, user)
+		switch {
+		case apierrors.IsNotFound(err):
 			return nil, errNobody
+		case err != nil:
+			return nil, fmt.Errorf("get user %s/%s: %w", reset.Namespace, ref.Name, err)
 		}
-		return []string{ref.Name}, err
+		return []string{ref.Name}, r.checkNextDevice(ctx, reset, user)
 	}
 	users, err := r.pick(ctx, reset, withinLimits(maxUsers(reset)))
 	if err != nil {
@@ -152,8 +156,8 @@ func withinLimits(limit int) func(users, servers int) error {
 		switch {
 		case users > limit:
 			return &failure{v1alpha1.ReasonTooManyUsers, fmt.Sprintf(
-				"the selector picks more than %d users; nothing was freed. Create a DeviceReset with a larger "+
-					"maxUsers if that is meant, or with a narrower selector", limit)}
+				"the selector picks more than %s; nothing was freed. Create a DeviceReset with a larger "+
+					"maxUsers if that is meant, or with a narrower selector", counted(limit, "user", "users"))}
 		case servers > v1alpha1.MaxEnforcements:
 			return &failure{v1alpha1.ReasonTooManyServers, fmt.Sprintf(
 				"the selector picks users of more than %d servers; nothing was freed. Use a DeviceReset for "+

@@ -74,26 +74,35 @@ func keysMissing(server *v1alpha1.RelayServer) *obstacle {
 			"and reset every device", fingerprint.SecretName(server.Name), server.Status.FingerprintKeyID)}
 }
 
-// acceptKeys says whether a Secret is the server's and holds what it must.
+// acceptKeys takes a Secret as the server's, if it is.
 func (r *serverReconciler) acceptKeys(ctx context.Context, server *v1alpha1.RelayServer, secret *corev1.Secret) (string, *obstacle, error) {
-	owned, labelled := metav1.IsControlledBy(secret, server), hasLabels(secret, secretLabels(server, v1alpha1.SecretTypeKeys))
-	if !owned && (!labelled || metav1.GetControllerOf(secret) != nil) {
-		return "", nameTaken("Secret", secret.Name, server), nil
+	ring, problem := keysOf(server, secret)
+	if problem != nil {
+		return "", problem, nil
 	}
-	ring, err := fingerprint.ParseKeyring(secret.Data)
-	if err != nil {
-		return "", &obstacle{v1alpha1.ReasonKeySecretInvalid, fmt.Sprintf(
-			"Secret %s cannot be used: %v; restore it from a backup", secret.Name, err)}, nil
-	}
-	if known := server.Status.FingerprintKeyID; known != "" && !ring.Has(known) {
-		return "", &obstacle{v1alpha1.ReasonKeySecretInvalid, fmt.Sprintf(
-			"Secret %s does not hold the key %s, under which devices are bound; restore it from a backup",
-			secret.Name, known)}, nil
-	}
-	if !owned || !labelled {
+	if !metav1.IsControlledBy(secret, server) || !hasLabels(secret, secretLabels(server, v1alpha1.SecretTypeKeys)) {
 		return ring.CurrentID(), nil, r.adopt(ctx, server, secret)
 	}
 	return ring.CurrentID(), nil, nil
+}
+
+// keysOf is what a Secret holds if it is the server's and holds what it must, else what is wrong with it.
+func keysOf(server *v1alpha1.RelayServer, secret *corev1.Secret) (*fingerprint.Keyring, *obstacle) {
+	owned, labelled := metav1.IsControlledBy(secret, server), hasLabels(secret, secretLabels(server, v1alpha1.SecretTypeKeys))
+	if !owned && (!labelled || metav1.GetControllerOf(secret) != nil) {
+		return nil, nameTaken("Secret", secret.Name, server)
+	}
+	ring, err := fingerprint.ParseKeyring(secret.Data)
+	if err != nil {
+		return nil, &obstacle{v1alpha1.ReasonKeySecretInvalid, fmt.Sprintf(
+			"Secret %s cannot be used: %v; restore it from a backup", secret.Name, err)}
+	}
+	if known := server.Status.FingerprintKeyID; known != "" && !ring.Has(known) {
+		return nil, &obstacle{v1alpha1.ReasonKeySecretInvalid, fmt.Sprintf(
+			"Secret %s does not hold the key %s, under which devices are bound; restore it from a backup",
+			secret.Name, known)}
+	}
+	return ring, nil
 }
 
 // adopt marks a Secret as the server's that was restored without its owner, or has lost its labels.

@@ -9,14 +9,20 @@ import (
 	"github.com/tegata-dev/tegata/internal/binding"
 )
 
-// resetRecommended says whether a reset would help the user, and if so, by which command.
-func resetRecommended(user *v1alpha1.RelayUser) condition {
-	slots := slotsToReset(user)
+// resetRecommended says whether a reset would help the user, and if so, by which command. While the server is
+// not ready, it may have lost its keys, and then every registered device is taken for another: a reset would
+// throw out a device that is well once the server is.
+func resetRecommended(facts userFacts) condition {
+	slots := slotsToReset(facts.user)
 	if len(slots) == 0 {
 		return isNot(v1alpha1.ConditionResetRecommended, v1alpha1.ReasonNoResetNeeded,
 			"the last failure, if any, is not one that a reset mends, or it is mended")
 	}
-	return is(v1alpha1.ConditionResetRecommended, v1alpha1.ReasonResetHelps, resetCommand(user, slots))
+	if problem := serverProblem(facts); problem != nil {
+		return isNot(v1alpha1.ConditionResetRecommended, problem.reason, problem.message+
+			"; mend that first: till then, the device that was refused may be the registered one")
+	}
+	return is(v1alpha1.ConditionResetRecommended, v1alpha1.ReasonResetHelps, resetCommand(facts.user, slots))
 }
 
 // slotsToReset are the slots that a reset would have to free for the last failure not to happen again;

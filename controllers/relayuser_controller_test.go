@@ -385,6 +385,23 @@ func TestResetIsRecommendedByTheCommandThatMends(t *testing.T) {
 	w.must(slotHolds(w.user("taro"), v1alpha1.SlotPC, "pc"))
 }
 
+func TestNoResetIsRecommendedWhileTheKeysAreLost(t *testing.T) {
+	w := servedWorld(t)
+	w.create(testenv.User(w.namespace, "taro", "asp1"))
+	w.userReady("taro")
+	w.bind("taro", v1alpha1.SlotPC, "pc")
+	keys := w.secret("asp1-keys")
+	w.delete(w.secret("asp1-keys"))
+	w.serverBecomes(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonKeySecretMissing, "")
+	w.fails("taro", v1alpha1.ReasonDeviceMismatch, v1alpha1.SlotPC, time.Now())
+	w.userBecomes("taro", v1alpha1.ConditionResetRecommended, metav1.ConditionFalse, v1alpha1.ReasonServerNotReady, "KeySecretMissing; mend that first")
+
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "asp1-keys", Labels: keys.Labels}, Data: keys.Data})
+	w.userBecomes("taro", v1alpha1.ConditionResetRecommended, metav1.ConditionTrue, v1alpha1.ReasonResetHelps, "")
+	w.delete(w.server())
+	w.userBecomes("taro", v1alpha1.ConditionResetRecommended, metav1.ConditionFalse, v1alpha1.ReasonServerNotFound, "there is no RelayServer asp1")
+}
+
 func TestSidecarsWritesAreQuiet(t *testing.T) {
 	w := servedWorld(t)
 	w.create(testenv.User(w.namespace, "taro", "asp1"))

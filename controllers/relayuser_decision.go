@@ -41,7 +41,7 @@ func decideUser(facts userFacts) userPlan {
 	if problem == nil {
 		problem = serverProblem(facts)
 	}
-	plan.conditions = []condition{ready(problem), resetRecommended(facts.user), slotNotPermitted(facts.user)}
+	plan.conditions = []condition{ready(problem), resetRecommended(facts), slotNotPermitted(facts.user)}
 	return plan
 }
 
@@ -50,8 +50,7 @@ func credentialProblem(facts userFacts) *obstacle {
 	user := facts.user
 	switch {
 	case facts.server == nil:
-		return &obstacle{v1alpha1.ReasonServerNotFound, fmt.Sprintf(
-			"there is no RelayServer %s in namespace %s", user.Spec.ServerRef.Name, user.Namespace)}
+		return serverProblem(facts)
 	case facts.winner == nil:
 		return &obstacle{v1alpha1.ReasonUserNameInvalid,
 			"the login name is not one that RFC 8265 (UsernameCaseMapped) permits; create a new RelayUser with another"}
@@ -63,8 +62,12 @@ func credentialProblem(facts userFacts) *obstacle {
 	return facts.password.problem
 }
 
-// serverProblem is why a user with a credential cannot log in all the same.
+// serverProblem is why nobody can log in at the user's server, whatever the credential.
 func serverProblem(facts userFacts) *obstacle {
+	if facts.server == nil {
+		return &obstacle{v1alpha1.ReasonServerNotFound, fmt.Sprintf(
+			"there is no RelayServer %s in namespace %s", facts.user.Spec.ServerRef.Name, facts.user.Namespace)}
+	}
 	condition := meta.FindStatusCondition(facts.server.Status.Conditions, v1alpha1.ConditionReady)
 	switch {
 	case condition == nil:

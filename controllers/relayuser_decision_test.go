@@ -197,6 +197,46 @@ func TestSlotsToReset(t *testing.T) {
 	}
 }
 
+func TestResetRecommended(t *testing.T) {
+	mobile := v1alpha1.SlotMobile
+	refused := userNamed("taro", boundAt(mobile, 0), failedAt(v1alpha1.ReasonDeviceMismatch, mobile, 5))
+	well := userNamed("taro", boundAt(mobile, 0))
+	const first = "; mend that first: till then, the device that was refused may be the registered one"
+	for name, tc := range map[string]struct {
+		user   *v1alpha1.RelayUser
+		server *v1alpha1.RelayServer
+		want   condition
+	}{
+		"another phone": {
+			refused, serverThatIs(metav1.ConditionTrue, v1alpha1.ReasonServerReady),
+			is(v1alpha1.ConditionResetRecommended, v1alpha1.ReasonResetHelps, resetCommand(refused, []v1alpha1.Slot{mobile})),
+		},
+		"another phone, it seems, to a server that has lost its keys": {
+			refused, serverThatIs(metav1.ConditionFalse, v1alpha1.ReasonKeySecretMissing),
+			isNot(v1alpha1.ConditionResetRecommended, v1alpha1.ReasonServerNotReady, "RelayServer asp1 is not ready: KeySecretMissing"+first),
+		},
+		"another phone, and the server is new": {
+			refused, serverThatIs("", ""),
+			isNot(v1alpha1.ConditionResetRecommended, v1alpha1.ReasonServerNotReady, "RelayServer asp1 has not been set up yet"+first),
+		},
+		"another phone, and the server is gone": {
+			refused, nil,
+			isNot(v1alpha1.ConditionResetRecommended, v1alpha1.ReasonServerNotFound, "there is no RelayServer asp1 in namespace default"+first),
+		},
+		"nothing has happened, and the server is gone": {
+			well, nil,
+			isNot(v1alpha1.ConditionResetRecommended, v1alpha1.ReasonNoResetNeeded, "the last failure, if any, is not one that a reset mends, or it is mended"),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := decideUser(userFacts{user: tc.user, server: tc.server, winner: tc.user}).conditions[1]
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("condition (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestResetCommand(t *testing.T) {
 	for name, tc := range map[string]struct {
 		user  string

@@ -19,8 +19,11 @@ import (
 // What a sidecar would write.
 
 // digest is a well-formed digest of a device.
-func digest(device string) v1alpha1.DeviceDigest {
-	return v1alpha1.DeviceDigest("k1:" + (device + strings.Repeat("A", 43))[:43])
+func digest(device string) v1alpha1.DeviceDigest { return digestUnder("k1", device) }
+
+// digestUnder is one that was made under a key.
+func digestUnder(key, device string) v1alpha1.DeviceDigest {
+	return v1alpha1.DeviceDigest(key + ":" + (device + strings.Repeat("A", 43))[:43])
 }
 
 func bindingOf(id string) v1alpha1.Binding {

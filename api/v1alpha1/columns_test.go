@@ -109,8 +109,14 @@ func TestDeviceResetColumns(t *testing.T) {
 		r.Status.Cleared = 1
 		r.Status.Conditions = []metav1.Condition{condition(v1alpha1.ConditionComplete, v1alpha1.ReasonCleared, "done")}
 	})
+	k.mustApply("DeviceReset", "hanako-phone", `{userRef: {name: hanako}, slots: [mobile]}`, "created")
+	setStatus(k, get(k, &v1alpha1.DeviceReset{}, "hanako-phone"), func(r *v1alpha1.DeviceReset) {
+		r.Status.Reserved = 1
+		r.Status.Conditions = []metav1.Condition{condition(v1alpha1.ConditionComplete, v1alpha1.ReasonReserved, "done")}
+	})
 	want := []string{
 		"NAME USER SLOTS STATUS CLEARED AGE",
+		`hanako-phone hanako ["mobile"] Reserved 0 NEW`,
 		`sales ["pc","mobile"] NEW`,
 		`taro-new-phone taro ["mobile"] Cleared 1 NEW`,
 	}

@@ -121,9 +121,13 @@ const (
 	ReasonClearing = "Clearing"
 	// ReasonEnforcing: slots are free; a sidecar has not observed it yet.
 	ReasonEnforcing = "Enforcing"
-	// ReasonCleared: at least one slot was freed or reserved.
+	// ReasonCleared: at least one device was removed.
 	ReasonCleared = "Cleared"
-	// ReasonNothingToClear: no slot held a device.
+	// ReasonReserved: no device was removed; a free slot was reserved for nextDevice.
+	ReasonReserved = "Reserved"
+	// ReasonUnreserved: no device was removed; at least one free slot was reserved, and is not any more.
+	ReasonUnreserved = "Unreserved"
+	// ReasonNothingToClear: no slot held a device or was reserved for one.
 	ReasonNothingToClear = "NothingToClear"
 	// ReasonAlreadyHandled: every slot had handled this requestID before; nothing was changed.
 	ReasonAlreadyHandled = "AlreadyHandled"
@@ -135,12 +139,14 @@ const (
 	ReasonTooManyUsers = "TooManyUsers"
 	// ReasonTooManyServers: the selector picked users of more servers than one reset may touch.
 	ReasonTooManyServers = "TooManyServers"
+	// ReasonUnknownKey: nextDevice was made under a key that the user's server does not have.
+	ReasonUnknownKey = "UnknownKey"
 	// ReasonInvalidSelector: the selector is not a valid label selector.
 	ReasonInvalidSelector = "InvalidSelector"
 )
 
 // SlotOutcome is what a reset did to one slot.
-// +kubebuilder:validation:Enum=Cleared;Reserved;NotBound;AlreadyHandled;ChangedSince;UserGone
+// +kubebuilder:validation:Enum=Cleared;Reserved;Unreserved;NotBound;AlreadyHandled;ChangedSince;UserGone
 type SlotOutcome string
 
 const (
@@ -148,6 +154,8 @@ const (
 	SlotOutcomeCleared SlotOutcome = "Cleared"
 	// SlotOutcomeReserved: no device was bound; the slot is now reserved for nextDevice.
 	SlotOutcomeReserved SlotOutcome = "Reserved"
+	// SlotOutcomeUnreserved: no device was bound; the slot was reserved for one, and is not any more.
+	SlotOutcomeUnreserved SlotOutcome = "Unreserved"
 	// SlotOutcomeNotBound: no device was bound.
 	SlotOutcomeNotBound SlotOutcome = "NotBound"
 	// SlotOutcomeAlreadyHandled: the slot had handled this requestID before.
@@ -240,6 +248,9 @@ type DeviceResetStatus struct {
 	// reserved is how many free slots were reserved for nextDevice.
 	// +optional
 	Reserved int32 `json:"reserved,omitempty"`
+	// unreserved is how many free slots were reserved for a device, and are not any more.
+	// +optional
+	Unreserved int32 `json:"unreserved,omitempty"`
 	// notBound is how many slots held no device.
 	// +optional
 	NotBound int32 `json:"notBound,omitempty"`

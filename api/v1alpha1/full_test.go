@@ -61,7 +61,7 @@ func fullUserStatus() v1alpha1.RelayUserStatus {
 
 func fullResetStatus() v1alpha1.DeviceResetStatus {
 	status := v1alpha1.DeviceResetStatus{
-		ObservedGeneration: 1, CompletionTime: &at, Users: 100000, Processed: 100000, Cleared: 1, Reserved: 2, NotBound: 3,
+		ObservedGeneration: 1, CompletionTime: &at, Users: 100000, Processed: 100000, Cleared: 1, Reserved: 2, Unreserved: 6, NotBound: 3,
 		AlreadyHandled: 4, ChangedSince: 5, Cursor: times("c", 253),
 		Conditions: []metav1.Condition{{Type: v1alpha1.ConditionComplete, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonClearing, LastTransitionTime: at}},
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,6 +27,9 @@ const (
 	gracefulStop          = 20 * time.Second
 )
 
+// errNoCluster replaces client-go's advice, which is about a variable that nothing here reads.
+var errNoCluster = errors.New("no cluster is known: give --kubeconfig, or set KUBECONFIG, or run in a pod")
+
 // restConfig sets no limit on requests a second: what the manager does at once is bounded by its workers,
 // the API server's priority and fairness shares out the rest, and a limit here would make a reset of one
 // device wait behind an import of thousands of users.
@@ -33,6 +37,9 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		return nil, errNoCluster
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read kubeconfig: %w", err)
 	}

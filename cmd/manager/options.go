@@ -43,10 +43,14 @@ Usage:
 Flags:
 `
 
+// usageWidth is how wide the help text is.
+const usageWidth = 100
+
 func parseOptions(args []string) (*options, error) {
 	o := &options{}
 	fs := pflag.NewFlagSet("manager", pflag.ContinueOnError)
-	fs.Usage = func() { fmt.Fprint(os.Stderr, usage, fs.FlagUsages()) }
+	fs.SortFlags = false
+	fs.Usage = func() { fmt.Print(usage, fs.FlagUsagesWrapped(usageWidth)) }
 
 	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "path of a kubeconfig; without it, KUBECONFIG or the pod's service account")
 	fs.StringSliceVar(&o.namespaces, "namespace", nil, "namespace to work in, may be given more than once; without it, all (the manager's ClusterRole is then to be bound in the whole cluster)")
@@ -62,12 +66,15 @@ func parseOptions(args []string) (*options, error) {
 	fs.BoolVar(&o.showVersion, "version", false, "print the version and exit")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
-			os.Exit(0)
+			os.Exit(0) // pflag has printed the help
 		}
-		return nil, err
+		return nil, fmt.Errorf("%w; see --help", err)
 	}
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q; see --help", fs.Arg(0))
+	}
+	if o.showVersion {
+		return o, nil
 	}
 	if err := o.validate(); err != nil {
 		return nil, err

@@ -31,8 +31,8 @@ type cluster struct {
 	// lost is told when a program ends that should not.
 	lost context.CancelCauseFunc
 
-	plane    *testenv.ControlPlane
-	loginURL string // of the sidecar, once it runs
+	plane              *testenv.ControlPlane
+	loginURL, probeURL string // of the sidecar, once it runs
 
 	mu       sync.Mutex
 	programs []program

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -63,11 +64,26 @@ func TestKeptDemoCanBeUsed(t *testing.T) {
 			t.Errorf("what is to be tried does not print %q:\n%s", want, out)
 		}
 	}
+	wantMetrics(t, d.out.String())
 	if err := d.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
 	d.wantEnd(0, "interrupt: ending everything")
 	d.wantNothingLeft()
+}
+
+// wantMetrics looks where a kept demo says that the sidecar's metrics are.
+func wantMetrics(t *testing.T, output string) {
+	t.Helper()
+	url := regexp.MustCompile(`http://\S+/metrics`).FindString(output)
+	if url == "" {
+		t.Error("it does not say where the metrics are")
+		return
+	}
+	page, err := exec.Command("curl", "-sSf", "--noproxy", "*", url).CombinedOutput()
+	if err != nil || !strings.Contains(string(page), "tegata_login_attempts_total") {
+		t.Errorf("%s: %v\n%s", url, err, page)
+	}
 }
 
 // pasted is what a kept demo asks to be pasted: the exports, and the things to try.

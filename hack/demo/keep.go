@@ -13,6 +13,8 @@ func (c *cluster) keep(ctx context.Context) error {
 	if _, err := exec.LookPath("kubectl"); err != nil {
 		c.screen.line(`export PATH="$PATH:%s"`, c.tools.assets)
 	}
+	c.screen.line("\nThe sidecar answers logins at %s.", c.loginURL)
+	c.screen.line("Its probes are at %s/healthz and %s/readyz, its metrics at %s/metrics.", c.probeURL, c.probeURL, c.probeURL)
 	c.screen.line("\nThree things to try:")
 	for _, line := range c.invitations() {
 		c.screen.command(line)

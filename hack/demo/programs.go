@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,16 +34,35 @@ func startManager(ctx context.Context, c *cluster) error {
 
 // startSidecar starts a sidecar as the service account that the manager made for it.
 func startSidecar(ctx context.Context, c *cluster) error {
+	probes, err := freeAddress()
+	if err != nil {
+		return err
+	}
 	entry, err := c.startProgram(ctx, programStart{
 		name: "sidecar", path: c.tools.sidecar, namespace: namespace, account: "asp1-sidecar",
 		args: []string{
 			"--namespace=" + namespace, "--server=asp1", "--identity=demo-pod",
-			"--login-address=127.0.0.1:0", "--probe-address=0",
+			"--login-address=127.0.0.1:0", "--probe-address=" + probes,
 		},
 		readyWhenLogged: "Listening for logins",
 	})
-	c.loginURL = "http://" + entry.Address + "/v1/login"
+	c.loginURL, c.probeURL = "http://"+entry.Address+"/v1/login", "http://"+probes
 	return err
+}
+
+// freeAddress is one of the loopback interface on which nothing listens. Its port is below those that the
+// kernel gives away, so that nobody is likely to take it meanwhile, and below the control plane's.
+func freeAddress() (string, error) {
+	const lowest, highest, tries = 10000, 20000, 100
+	var err error
+	for range tries {
+		address := fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(highest-lowest))
+		var listener net.Listener
+		if listener, err = net.Listen("tcp4", address); err == nil {
+			return address, listener.Close()
+		}
+	}
+	return "", fmt.Errorf("find a free port: %w", err)
 }
 
 // programStart says how to start a program of the project, and as whom.

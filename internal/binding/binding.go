@@ -123,6 +123,8 @@ func (r Release) outcome(s *v1alpha1.SlotStatus) v1alpha1.SlotOutcome {
 	switch {
 	case s.Binding == nil && r.NextDevice != "":
 		return v1alpha1.SlotOutcomeReserved
+	case s.Binding == nil && r.BindingID == "" && s.State == v1alpha1.SlotReserved:
+		return v1alpha1.SlotOutcomeUnreserved
 	case s.Binding == nil:
 		return v1alpha1.SlotOutcomeNotBound
 	case s.Binding.ID != r.BindingID:

@@ -123,7 +123,7 @@ func TestReleaseOutcomes(t *testing.T) {
 		},
 		"a reservation is withdrawn": {
 			release: reset(sawNone), before: []v1alpha1.SlotStatus{pcSlot(reservedFor(laptop))},
-			want: v1alpha1.SlotOutcomeNotBound, wantState: v1alpha1.SlotUnregistered,
+			want: v1alpha1.SlotOutcomeUnreserved, wantState: v1alpha1.SlotUnregistered,
 		},
 		"another reset cleared it meanwhile": {
 			release: reset(), before: []v1alpha1.SlotStatus{pcSlot()},

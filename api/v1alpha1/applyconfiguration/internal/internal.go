@@ -196,6 +196,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: com.github.tegata-dev.tegata.api.v1alpha1.SlotResult
           elementRelationship: atomic
+    - name: unreserved
+      type:
+        scalar: numeric
     - name: users
       type:
         scalar: numeric

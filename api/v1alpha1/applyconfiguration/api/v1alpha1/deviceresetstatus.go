@@ -29,6 +29,8 @@ type DeviceResetStatusApplyConfiguration struct {
 	Cleared *int32 `json:"cleared,omitempty"`
 	// reserved is how many free slots were reserved for nextDevice.
 	Reserved *int32 `json:"reserved,omitempty"`
+	// unreserved is how many free slots were reserved for a device, and are not any more.
+	Unreserved *int32 `json:"unreserved,omitempty"`
 	// notBound is how many slots held no device.
 	NotBound *int32 `json:"notBound,omitempty"`
 	// alreadyHandled is how many slots had handled this requestID before.
@@ -110,6 +112,14 @@ func (b *DeviceResetStatusApplyConfiguration) WithCleared(value int32) *DeviceRe
 // If called multiple times, the Reserved field is set to the value of the last call.
 func (b *DeviceResetStatusApplyConfiguration) WithReserved(value int32) *DeviceResetStatusApplyConfiguration {
 	b.Reserved = &value
+	return b
+}
+
+// WithUnreserved sets the Unreserved field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Unreserved field is set to the value of the last call.
+func (b *DeviceResetStatusApplyConfiguration) WithUnreserved(value int32) *DeviceResetStatusApplyConfiguration {
+	b.Unreserved = &value
 	return b
 }
 
