@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/tegata-dev/tegata/internal/httpserver"
 	"github.com/tegata-dev/tegata/internal/listener/login"
 )
 
@@ -91,5 +92,5 @@ func serveUntilEOF(ctx context.Context, h http.Handler) error {
 		defer cancel()
 		_, _ = io.Copy(io.Discard, os.Stdin)
 	}()
-	return login.Serve(ctx, l, login.ServerOptions{Handler: h, MaxConnections: maxConnections, Log: logr.Discard()})
+	return httpserver.Serve(ctx, l, httpserver.Options{Name: "logins", Handler: h, MaxConnections: maxConnections, Log: logr.Discard()})
 }
