@@ -63,8 +63,8 @@ func lowestID(begin time.Time) string {
 // beginOf reads the time out of an id; the zero time of what is none.
 func beginOf(id string) time.Time {
 	parsed, err := ulid.ParseStrict(id)
-	if err != nil {
-		return time.Time{}
+	if err != nil || parsed.String() != id {
+		return time.Time{} // it has other spellings, which would compare differently
 	}
 	return ulid.Time(parsed.Time())
 }
