@@ -40,6 +40,8 @@ type stage struct {
 	enroll   func(Enrollment) (decision.Outcome, error)
 	kept     []string // ids of sessions whose end was to be made known
 
+	noSessionKeys bool
+
 	mu       sync.Mutex
 	verified int
 	events   []Event
@@ -133,6 +135,8 @@ func (s *stage) Verify(_ context.Context, h password.Hash, plain []byte, _ passw
 }
 
 func (s *stage) LookupUID(uid string) (*Account, password.Mark) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, a := range s.accounts {
 		if a.UID == uid {
 			return a, s.hash.Mark()
@@ -141,9 +145,16 @@ func (s *stage) LookupUID(uid string) (*Account, password.Mark) {
 	return nil, password.Mark{}
 }
 
+func (s *stage) sessionKeys() *session.Keys {
+	if s.noSessionKeys {
+		return nil
+	}
+	return testSessionKeys
+}
+
 func (s *stage) newSessions() *session.Sessions {
 	return session.New(session.Options{
-		Issuer: "demo/asp1", Keys: func() *session.Keys { return testSessionKeys }, MaxPerUser: func() int { return s.policy.SessionsPerUser },
+		Issuer: "demo/asp1", Keys: s.sessionKeys, MaxPerUser: func() int { return s.policy.SessionsPerUser },
 		Keep: func(l *session.Live) { s.kept = append(s.kept, l.ID) }, Now: func() time.Time { return s.now },
 	})
 }
