@@ -1,8 +1,10 @@
 package controllers_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -132,7 +134,9 @@ func TestLostKeysAreNotMadeAnew(t *testing.T) {
 	backup := w.secret("asp1-keys")
 
 	w.delete(w.secret("asp1-keys"))
-	w.serverBecomes(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonKeySecretMissing, "Restore the Secret from a backup")
+	w.serverBecomes(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonKeySecretMissing,
+		"Keep this RelayServer, and apply the Secret from a backup. Only if there is none: delete and re-create the RelayServer, "+
+			"restart its sidecars, and reset every device of its users")
 	w.userBecomes("taro", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonServerNotReady, "KeySecretMissing")
 	if w.secret("asp1-keys") != nil {
 		t.Fatal("the key Secret was made anew")
@@ -141,8 +145,16 @@ func TestLostKeysAreNotMadeAnew(t *testing.T) {
 	// A Secret with other keys is no backup.
 	other := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "asp1-keys", Labels: backup.Labels}, Data: fingerprint.NewSecretData()}
 	w.create(other)
-	w.serverBecomes(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonKeySecretInvalid, "does not hold the key")
-	w.delete(other)
+	w.serverBecomes(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonKeySecretInvalid,
+		"under which devices are bound. Keep this RelayServer and a copy of the Secret, and apply the one from a backup, which adds that key (kubectl apply)")
+	edit(w, other, func(s *corev1.Secret) { maps.Copy(s.Data, backup.Data) })
+	w.serverReady()
+
+	// What cannot be read is replaced.
+	edit(w, other, func(s *corev1.Secret) { s.Data["fingerprint.K"] = []byte("x") })
+	w.serverBecomes(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonKeySecretInvalid,
+		"Keep this RelayServer and a copy of the Secret, and replace it by one from a backup (kubectl replace)")
+	w.delete(w.secret("asp1-keys"))
 
 	// Restored without its owner, as from a backup of data and labels only.
 	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "asp1-keys", Labels: backup.Labels}, Data: backup.Data})
@@ -151,6 +163,45 @@ func TestLostKeysAreNotMadeAnew(t *testing.T) {
 	if !metav1.IsControlledBy(w.secret("asp1-keys"), w.server()) {
 		t.Error("the restored Secret does not belong to the server")
 	}
+}
+
+// TestKeysOfADeletedServer takes the way that the message tells, by which no device is lost.
+func TestKeysOfADeletedServer(t *testing.T) {
+	w := managedWorld(t)
+	w.create(testenv.Server(w.namespace, "asp1"))
+	w.serverReady()
+	before := w.secret("asp1-keys")
+	w.delete(w.server())
+	w.create(testenv.Server(w.namespace, "asp1")) // and nobody collects garbage here
+	w.serverBecomes(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNameTaken,
+		"To keep the old ones: copy the Secret or have a backup, delete the RelayServer, wait until the Secret is gone, "+
+			"create it without ownerReferences, then the RelayServer, and restart the sidecars")
+
+	w.delete(w.server())
+	w.delete(w.secret("asp1-keys"))
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "asp1-keys", Labels: before.Labels}, Data: before.Data})
+	w.create(testenv.Server(w.namespace, "asp1"))
+	w.eventually(func() error {
+		if !metav1.IsControlledBy(w.secret("asp1-keys"), w.server()) {
+			return errors.New("the restored Secret does not belong to the server")
+		}
+		return nil
+	})
+	if !maps.EqualFunc(before.Data, w.secret("asp1-keys").Data, bytes.Equal) {
+		t.Error("the keys are others")
+	}
+}
+
+func TestKeysWithoutLabelsAreNobodys(t *testing.T) {
+	w := managedWorld(t)
+	backup := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "asp1-keys"}, Data: fingerprint.NewSecretData()}
+	w.create(backup, testenv.Server(w.namespace, "asp1"))
+	w.serverBecomes(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNameTaken,
+		"If it holds this server's keys, from a backup, it needs the labels tegata.dev/relay-server=asp1,tegata.dev/secret-type=keys and no ownerReferences")
+	edit(w, backup, func(s *corev1.Secret) {
+		s.Labels = map[string]string{"tegata.dev/relay-server": "asp1", "tegata.dev/secret-type": "keys"}
+	})
+	w.serverReady()
 }
 
 func TestKeysGetTheirLabelsBack(t *testing.T) {

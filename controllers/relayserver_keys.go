@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -67,11 +68,33 @@ func (r *serverReconciler) makeKeys(ctx context.Context, server *v1alpha1.RelayS
 	return r.acceptKeys(ctx, server, secret)
 }
 
+// What a person is told about keys has the order that keeps bound devices recognised: a RelayServer that is
+// deleted takes its keys with it, and one that is made before its keys are restored makes others.
+
 func keysMissing(server *v1alpha1.RelayServer) *obstacle {
 	return &obstacle{v1alpha1.ReasonKeySecretMissing, fmt.Sprintf(
-		"Secret %s with the key %s is gone, and devices bound under that key cannot be recognised without it; "+
-			"it is not made anew. Restore the Secret from a backup, or delete and re-create the RelayServer "+
-			"and reset every device", fingerprint.SecretName(server.Name), server.Status.FingerprintKeyID)}
+		"Secret %s with the key %s is gone, and devices bound under that key cannot be recognised without it; it is "+
+			"not made anew. Keep this RelayServer, and apply the Secret from a backup. Only if there is none: delete "+
+			"and re-create the RelayServer, restart its sidecars, and reset every device of its users",
+		fingerprint.SecretName(server.Name), server.Status.FingerprintKeyID)}
+}
+
+func keysInvalid(secret, why, remedy string) *obstacle {
+	return &obstacle{v1alpha1.ReasonKeySecretInvalid, fmt.Sprintf(
+		"Secret %s %s. Keep this RelayServer and a copy of the Secret, and %s", secret, why, remedy)}
+}
+
+func keysTaken(secret *corev1.Secret, server *v1alpha1.RelayServer) *obstacle {
+	remedy := fmt.Sprintf("If it holds this server's keys, from a backup, it needs the labels %s and no "+
+		"ownerReferences. If not, copy it before you delete it, or give the RelayServer another name",
+		labels.FormatLabels(secretLabels(server, v1alpha1.SecretTypeKeys)))
+	if owner := metav1.GetControllerOf(secret); owner != nil && owner.Kind == kindRelayServer && owner.Name == server.Name {
+		remedy = "It is being removed with a RelayServer of this name that was deleted; then new keys are made. To keep " +
+			"the old ones: copy the Secret or have a backup, delete the RelayServer, wait until the Secret is gone, " +
+			"create it without ownerReferences, then the RelayServer, and restart the sidecars"
+	}
+	return &obstacle{v1alpha1.ReasonNameTaken, fmt.Sprintf(
+		"Secret %s exists and does not belong to this RelayServer %s: it is left alone. %s", secret.Name, server.Name, remedy)}
 }
 
 // acceptKeys takes a Secret as the server's, if it is.
@@ -90,17 +113,16 @@ func (r *serverReconciler) acceptKeys(ctx context.Context, server *v1alpha1.Rela
 func keysOf(server *v1alpha1.RelayServer, secret *corev1.Secret) (*fingerprint.Keyring, *obstacle) {
 	owned, labelled := metav1.IsControlledBy(secret, server), hasLabels(secret, secretLabels(server, v1alpha1.SecretTypeKeys))
 	if !owned && (!labelled || metav1.GetControllerOf(secret) != nil) {
-		return nil, nameTaken("Secret", secret.Name, server)
+		return nil, keysTaken(secret, server)
 	}
 	ring, err := fingerprint.ParseKeyring(secret.Data)
 	if err != nil {
-		return nil, &obstacle{v1alpha1.ReasonKeySecretInvalid, fmt.Sprintf(
-			"Secret %s cannot be used: %v; restore it from a backup", secret.Name, err)}
+		return nil, keysInvalid(secret.Name, fmt.Sprintf("cannot be used: %v", err),
+			"replace it by one from a backup (kubectl replace)")
 	}
 	if known := server.Status.FingerprintKeyID; known != "" && !ring.Has(known) {
-		return nil, &obstacle{v1alpha1.ReasonKeySecretInvalid, fmt.Sprintf(
-			"Secret %s does not hold the key %s, under which devices are bound; restore it from a backup",
-			secret.Name, known)}
+		return nil, keysInvalid(secret.Name, fmt.Sprintf("does not hold the key %s, under which devices are bound", known),
+			"apply the one from a backup, which adds that key (kubectl apply)")
 	}
 	return ring, nil
 }

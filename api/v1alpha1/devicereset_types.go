@@ -15,7 +15,7 @@ const (
 
 // DeviceResetSpec asks once for slots to be freed. It cannot be changed after creation.
 //
-// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a DeviceReset cannot be changed: create another one"
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable: create another DeviceReset with another name"
 // +kubebuilder:validation:XValidation:rule="has(self.userRef) != has(self.selector)",message="name exactly one of userRef (one user) and selector (many)"
 // +kubebuilder:validation:XValidation:rule="!has(self.nextDevice) || (has(self.userRef) && size(self.slots) == 1)",message="needs userRef and exactly one slot: it names one person's next device",fieldPath=".nextDevice"
 // +kubebuilder:validation:XValidation:rule="!has(self.maxUsers) || has(self.selector)",message="limits a selector: leave it out with userRef",fieldPath=".maxUsers"

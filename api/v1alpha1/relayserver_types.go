@@ -160,11 +160,11 @@ type SessionPolicy struct {
 	MaxPerUser int32 `json:"maxPerUser,omitempty"`
 
 	// keyRotation is how often the key that signs sessions is replaced. Sessions signed with the one before
-	// stay valid until their time is over. Between 1h and 8760h.
+	// stay valid until their time is over. Between 24h and 8760h.
 	// +kubebuilder:default="720h"
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}ms|[0-9]{1,6}([.][0-9]{1,6})?[smh])+$') && duration(self) >= duration('1h') && duration(self) <= duration('8760h')",message="must be a duration between 1h and 8760h, such as 720h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,9}ms|[0-9]{1,6}([.][0-9]{1,6})?[smh])+$') && duration(self) >= duration('24h') && duration(self) <= duration('8760h')",message="must be a duration between 24h and 8760h, such as 720h"
 	// +optional
 	KeyRotation metav1.Duration `json:"keyRotation,omitempty,omitzero"`
 }

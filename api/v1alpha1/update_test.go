@@ -9,7 +9,7 @@ import (
 const (
 	userNameFixed  = "spec.userName: Invalid value: cannot be changed once the user exists: create a new RelayUser instead"
 	serverRefFixed = "spec.serverRef: Invalid value: cannot be changed: devices are bound to a user of one server; create a new RelayUser instead"
-	resetFixed     = "spec: Invalid value: a DeviceReset cannot be changed: create another one"
+	resetFixed     = "spec: Invalid value: spec is immutable: create another DeviceReset with another name"
 )
 
 // TestUpdates applies one manifest over another.

@@ -24,6 +24,7 @@ var (
 	bindingKept     = statusDenied("a sidecar may bind a device to a free slot, and nothing else: it may not remove or change a binding or a reservation")
 	reservedOther   = statusDenied("the slot is reserved for another device")
 	removedByReset  = statusDenied("a reset removed this device: it may not be bound again")
+	backDated       = statusDenied("a device may not be bound as of a time before another was")
 	countMayNotFall = statusDenied("a sidecar may not lower failureCount")
 )
 
@@ -66,6 +67,13 @@ func free() v1alpha1.RelayUserStatus {
 	status := settled()
 	status.Slots[1].State, status.Slots[1].ReservedFor = v1alpha1.SlotUnregistered, ""
 	return status
+}
+
+// asOf is a binding of a device that says it was registered so much later than the PC.
+func asOf(device string, later time.Duration) v1alpha1.Binding {
+	b := bindingOf(device)
+	b.RegisteredTime = metav1.NewTime(at.Add(later))
+	return b
 }
 
 func untouched() v1alpha1.RelayUserStatus { return v1alpha1.RelayUserStatus{} }
@@ -126,11 +134,15 @@ func TestSidecarStatusWrites(t *testing.T) {
 			s.Slots[0].State = v1alpha1.SlotUnregistered
 			return s
 		}, bind(pc, bindingOf("old")), removedByReset},
-		"binds it in the other slot": {free, bind(mobile, bindingOf("old")), removedByReset},
-		"removes a slot":             {settled, func(s *status) { s.Slots = s.Slots[:1] }, slotGone},
-		"removes all slots":          {settled, func(s *status) { s.Slots = nil }, slotGone},
-		"wipes the status":           {settled, func(s *status) { *s = status{} }, managersOwn},
-		"forgets a removed device":   {settled, func(s *status) { s.Slots[0].Revoked = nil }, resetsOwn},
+		"binds it in the other slot":                 {free, bind(mobile, bindingOf("old")), removedByReset},
+		"binds as of a time after the other device":  {free, bind(mobile, asOf("phone", time.Hour)), ""},
+		"binds as of a time before the other device": {free, bind(mobile, asOf("phone", -time.Second)), backDated},
+		"binds the reserved device as of before":     {settled, bind(mobile, asOf("phone", -time.Hour)), backDated},
+		"binds the first device as of long ago":      {untouched, bind(pc, asOf("pc", -1000*time.Hour)), ""},
+		"removes a slot":                             {settled, func(s *status) { s.Slots = s.Slots[:1] }, slotGone},
+		"removes all slots":                          {settled, func(s *status) { s.Slots = nil }, slotGone},
+		"wipes the status":                           {settled, func(s *status) { *s = status{} }, managersOwn},
+		"forgets a removed device":                   {settled, func(s *status) { s.Slots[0].Revoked = nil }, resetsOwn},
 		"removes a device itself": {settled, func(s *status) {
 			s.Slots[1].Revoked = []v1alpha1.RevokedDevice{{Digest: digest("k1", "x"), Time: at, RequestID: "r"}}
 		}, resetsOwn},

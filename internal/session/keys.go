@@ -67,7 +67,8 @@ func NewKeys(now time.Time) map[string][]byte {
 
 // Rotation says when keys come and go.
 type Rotation struct {
-	// Every is the age at which a key is replaced.
+	// Every is the age at which a key is replaced. If that is so short that the keys of Keep would be too
+	// many, it is longer.
 	Every time.Duration
 	// Overlap is how long a new key is known before it signs anything: the time within which every sidecar
 	// that still admits people has read it.
@@ -90,7 +91,7 @@ func Rotate(data map[string][]byte, now time.Time, r Rotation) (changes map[stri
 	}
 	newest := keys[len(keys)-1]
 	switch {
-	case newest.id == keys[current].id && now.Sub(newest.created) >= r.Every:
+	case newest.id == keys[current].id && now.Sub(newest.created) >= r.Every && len(keys) < maxKeys:
 		addKey(changes, now)
 		return changes, r.Overlap
 	case newest.id != keys[current].id && now.Sub(newest.created) >= r.Overlap:
@@ -136,8 +137,11 @@ func ages(data map[string][]byte, now time.Time, changes map[string][]byte) []ag
 
 func untilNext(keys []agedKey, current int, now time.Time, r Rotation) time.Duration {
 	newest := keys[len(keys)-1]
-	if newest.id != keys[current].id {
+	switch {
+	case newest.id != keys[current].id:
 		return newest.created.Add(r.Overlap).Sub(now)
+	case len(keys) >= maxKeys:
+		return r.Keep
 	}
 	return newest.created.Add(r.Every).Sub(now)
 }

@@ -63,8 +63,8 @@ func lowestID(begin time.Time) string {
 // beginOf reads the time out of an id; the zero time of what is none.
 func beginOf(id string) time.Time {
 	parsed, err := ulid.ParseStrict(id)
-	if err != nil {
-		return time.Time{}
+	if err != nil || parsed.String() != id {
+		return time.Time{} // it has other spellings, which would compare differently
 	}
 	return ulid.Time(parsed.Time())
 }
@@ -72,6 +72,8 @@ func beginOf(id string) time.Time {
 // Live is a session that this sidecar knows to be used.
 type Live struct {
 	Session
+	// Memo is the decider's, to remember what it decided on last. It dies with what is known of the token.
+	Memo atomic.Value
 	// Details are empty for a session that began at another sidecar.
 	Details Details
 

@@ -20,7 +20,7 @@ type SessionPolicyApplyConfiguration struct {
 	// maxPerUser is how many sessions of one user a sidecar keeps at a time. A further login ends the oldest.
 	MaxPerUser *int32 `json:"maxPerUser,omitempty"`
 	// keyRotation is how often the key that signs sessions is replaced. Sessions signed with the one before
-	// stay valid until their time is over. Between 1h and 8760h.
+	// stay valid until their time is over. Between 24h and 8760h.
 	KeyRotation *v1.Duration `json:"keyRotation,omitempty"`
 }
 

@@ -1,0 +1,283 @@
+package authn
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/password"
+)
+
+const ownBinding = "binding-of-the-owner"
+
+// sessionStage has the owner logged in from the device that is bound.
+func sessionStage(t *testing.T) (s *stage, token string) {
+	t.Helper()
+	s = newStage(t)
+	s.accounts["owner"].BindingIDs[decision.SlotPC] = ownBinding
+	return s, s.admitted(t).Token
+}
+
+func (s *stage) admitted(t *testing.T) Result {
+	t.Helper()
+	r := s.login(t, "owner", right, ownDevice, home)
+	if !r.Allowed() || r.Token == "" || r.Session == nil {
+		t.Fatalf("login: %+v", r)
+	}
+	return r
+}
+
+func (s *stage) request(t *testing.T, token string) SessionResult {
+	t.Helper()
+	s.mu.Lock()
+	s.follow()
+	s.mu.Unlock()
+	return s.CheckSession(t.Context(), SessionAttempt{
+		Listener: "test", Arrival: time.Now(), Token: token, Source: netip.MustParseAddr(home),
+	})
+}
+
+func (s *stage) wantSession(t *testing.T, token string, want decision.Reason) {
+	t.Helper()
+	got := s.request(t, token)
+	if got.Reason != want || got.Allowed() != (want == decision.ReasonNone) {
+		t.Errorf("session: %v %q, want %q", got.Verdict, got.Reason, want)
+	}
+	if got.Allowed() != (got.ID == "") || got.Allowed() != (got.Session != nil) || got.Allowed() != (got.Account != nil) {
+		t.Errorf("an answer of %q tells %+v", want, got)
+	}
+}
+
+// account replaces what is known of the owner: accounts are shared and do not change.
+func (s *stage) account(change func(*Account)) {
+	a := *s.accounts["owner"]
+	change(&a)
+	s.accounts["owner"] = &a
+}
+
+// TestSessionsFollowTheUser changes one thing after a login, and has it undone where it can be.
+func TestSessionsFollowTheUser(t *testing.T) {
+	account := func(change func(*Account)) func(*stage) {
+		return func(s *stage) { s.account(change) }
+	}
+	user := func(change func(*decision.User)) func(*stage) { return account(func(a *Account) { change(&a.User) }) }
+	slot := func(state decision.SlotState, bindingID string) func(*stage) {
+		return account(func(a *Account) {
+			a.User.Slots[decision.SlotPC] = state
+			a.BindingIDs[decision.SlotPC] = bindingID
+		})
+	}
+	own := digest(t, ownDevice)
+	for name, tc := range map[string]struct {
+		change func(*stage)
+		want   decision.Reason
+	}{
+		"nothing":            {func(*stage) {}, decision.ReasonNone},
+		"user deleted":       {func(s *stage) { delete(s.accounts, "owner") }, decision.UnknownUser},
+		"user made anew":     {account(func(a *Account) { a.UID = "uid-another" }), decision.UnknownUser},
+		"password rotated":   {func(s *stage) { s.hash = otherHash(t) }, decision.PasswordMismatch},
+		"password withdrawn": {func(s *stage) { s.hash = password.Hash{} }, decision.PasswordMismatch},
+		"suspended":          {user(func(u *decision.User) { u.Suspended = true }), decision.UserSuspended},
+		"expired":            {func(s *stage) { s.account(func(a *Account) { a.User.ValidUntil = s.now }) }, decision.OutsideValidity},
+		"administrator":      {user(func(u *decision.User) { u.Administrator = true }), decision.AdministratorNotPermitted},
+		"network withdrawn": {user(func(u *decision.User) {
+			u.ViewerNetwork.CIDRs = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
+		}), decision.SourceAddressDenied},
+		"MAC addresses limited": {user(func(u *decision.User) { u.ViewerNetwork.MACs = []decision.MAC{{1}} }), decision.MACAddressDenied},
+		"kind withdrawn":        {user(func(u *decision.User) { u.MinimumKind = decision.KindProof }), decision.DeviceKindNotPermitted},
+		"kind withdrawn by the relay": {func(s *stage) {
+			policy := *s.policy
+			policy.MinimumKind = decision.KindCertificate
+			s.policy = &policy
+		}, decision.DeviceKindNotPermitted},
+		"slot reset, device denied":     {slot(decision.SlotState{Revoked: []decision.Digest{own}}, ""), decision.DeviceRevoked},
+		"slot reset":                    {slot(decision.SlotState{}, ""), decision.SessionEnded},
+		"slot reset and reserved":       {slot(decision.SlotState{State: decision.Reserved, Digest: digest(t, otherDevice)}, ""), decision.DeviceNotRegistered},
+		"another device bound":          {slot(decision.SlotState{State: decision.Registered, Digest: digest(t, otherDevice)}, "b2"), decision.DeviceMismatch},
+		"bound again after a reset":     {slot(decision.SlotState{State: decision.Registered, Digest: own}, "b2"), decision.SessionEnded},
+		"all ended by an administrator": {func(s *stage) { s.account(func(a *Account) { a.EndSessionsBefore = s.now.Add(1) }) }, decision.SessionEnded},
+		"earlier ones ended":            {func(s *stage) { s.account(func(a *Account) { a.EndSessionsBefore = s.now }) }, decision.ReasonNone},
+		"its time over":                 {func(s *stage) { s.now = s.now.Add(s.policy.SessionTTL) }, decision.SessionExpired},
+		"just before":                   {func(s *stage) { s.now = s.now.Add(s.policy.SessionTTL - 1) }, decision.ReasonNone},
+		"relay gone":                    {func(s *stage) { s.policy = nil }, decision.ServerUnavailable},
+		"Lease run out":                 {func(s *stage) { s.fresh = false }, decision.ServerUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, token := sessionStage(t)
+				s.wantSession(t, token, decision.ReasonNone)
+				verified := s.verified
+				tc.change(s)
+				s.wantSession(t, token, tc.want)
+				if s.verified != verified {
+					t.Error("a password was hashed")
+				}
+				if tc.want != decision.ReasonNone && strings.Contains(s.logged.String(), token) {
+					t.Error("the log holds the token")
+				}
+			})
+		})
+	}
+}
+
+func otherHash(t *testing.T) password.Hash {
+	t.Helper()
+	h, err := password.Parse("$6$tegatasample$" + strings.Repeat("b", 85) + ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func TestProgramWithdrawn(t *testing.T) {
+	s := newStage(t)
+	r := s.Check(t.Context(), &Attempt{
+		Listener: "test", ID: NewCorrelationID(), Arrival: s.now, UserName: "owner", Password: []byte(right),
+		Program: decision.ProgramClient, Source: netip.MustParseAddr(home),
+	})
+	s.wantSession(t, r.Token, decision.ReasonNone)
+	s.account(func(a *Account) { a.User.ClientPermitted = false })
+	s.wantSession(t, r.Token, decision.ProgramNotPermitted)
+}
+
+// TestSourceAtPresentCounts: not the one that the person logged in from.
+func TestSourceAtPresentCounts(t *testing.T) {
+	s, token := sessionStage(t)
+	s.account(func(a *Account) {
+		a.User.ViewerNetwork.CIDRs = []netip.Prefix{netip.MustParsePrefix(home + "/32")}
+	})
+	s.wantSession(t, token, decision.ReasonNone)
+	for name, source := range map[string]netip.Addr{"elsewhere": netip.MustParseAddr(away), "not known": {}} {
+		got := s.CheckSession(t.Context(), SessionAttempt{Listener: "test", Arrival: time.Now(), Token: token, Source: source})
+		if got.Reason != decision.SourceAddressDenied {
+			t.Errorf("%s: %q", name, got.Reason)
+		}
+	}
+	// And the session goes on where it may.
+	s.wantSession(t, token, decision.ReasonNone)
+}
+
+func TestSuspensionEndsNothingForGood(t *testing.T) {
+	s, token := sessionStage(t)
+	s.account(func(a *Account) { a.User.Suspended = true })
+	s.ReviewUser("uid-owner")
+	s.wantSession(t, token, decision.UserSuspended)
+	s.account(func(a *Account) { a.User.Suspended = false })
+	s.wantSession(t, token, decision.ReasonNone)
+	if len(s.kept) > 0 {
+		t.Errorf("written: %v", s.kept)
+	}
+}
+
+func TestLogout(t *testing.T) {
+	s, token := sessionStage(t)
+	other := s.admitted(t)
+	id := s.request(t, token).Session.ID
+	if s.EndSession(token, other.Session.ID) || s.EndSession("x"+token, id) || s.EndSession("", id) {
+		t.Error("a session was ended by something that is not its token")
+	}
+	s.wantSession(t, token, decision.ReasonNone)
+	if !s.EndSession(token, id) || !s.EndSession(token, id) {
+		t.Error("logging out, and once more, is refused")
+	}
+	s.wantSession(t, token, decision.SessionEnded)
+	s.wantSession(t, other.Token, decision.ReasonNone)
+	if diff := cmp.Diff([]string{id}, s.kept); diff != "" {
+		t.Errorf("made known (-want +got):\n%s", diff)
+	}
+}
+
+// TestLogoutElsewhere: what another sidecar has stored in the user's status ends the session here.
+func TestLogoutElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, token := sessionStage(t)
+		id := s.request(t, token).Session.ID
+		s.account(func(a *Account) { a.EndedSessions.Add(s.now, 32, id) })
+		s.wantSession(t, token, decision.SessionEnded)
+	})
+}
+
+func TestTooManySessionsEndTheOldest(t *testing.T) {
+	s, first := sessionStage(t)
+	for range s.policy.SessionsPerUser {
+		s.wantSession(t, first, decision.ReasonNone)
+		s.now = s.now.Add(time.Second)
+		s.admitted(t)
+	}
+	s.wantSession(t, first, decision.SessionEnded)
+}
+
+// TestSessionsOfOtherServersAndNone are refused alike.
+func TestTokensOfNobody(t *testing.T) {
+	s, token := sessionStage(t)
+	for _, bad := range []string{"", "x", token + "x", strings.ToLower(token)} {
+		s.wantSession(t, bad, decision.SessionInvalid)
+	}
+}
+
+// TestABindingOnItsWay: a session that began a moment ago is not refused because this sidecar has not heard
+// of its binding, if it hears of it in time.
+func TestABindingOnItsWay(t *testing.T) {
+	for name, tc := range map[string]struct {
+		arrives time.Duration
+		age     time.Duration
+		want    decision.Reason
+		after   time.Duration
+	}{
+		"in time":              {95 * time.Millisecond, 0, decision.ReasonNone, 100 * time.Millisecond},
+		"too late":             {time.Minute, 0, decision.SessionEnded, 750 * time.Millisecond},
+		"for an older session": {100 * time.Millisecond, maxLag, decision.SessionEnded, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, token := sessionStage(t)
+				known := s.accounts["owner"]
+				s.account(func(a *Account) {
+					a.User.Slots[decision.SlotPC] = decision.SlotState{}
+					a.BindingIDs[decision.SlotPC] = ""
+				})
+				s.now = s.now.Add(tc.age)
+				done := make(chan struct{})
+				time.AfterFunc(tc.arrives, func() {
+					s.mu.Lock()
+					defer s.mu.Unlock()
+					s.accounts["owner"] = known
+					s.follow()
+					close(done)
+				})
+				start := time.Now()
+				s.wantSession(t, token, tc.want)
+				if took := time.Since(start); took.Round(10*time.Millisecond) != tc.after {
+					t.Errorf("answered after %s, want %s", took, tc.after)
+				}
+				<-done
+			})
+		})
+	}
+}
+
+// TestNoSessionWithoutKeys: a login that could not be followed by anything is denied.
+func TestNoSessionWithoutKeys(t *testing.T) {
+	s := newStage(t)
+	s.noSessionKeys = true
+	wantReason(t, s.login(t, "owner", right, ownDevice, home), decision.ServerUnavailable)
+}
+
+// TestACheckAllocatesLittle: at most once, and nothing that grows with the number of sessions.
+func TestACheckAllocatesLittle(t *testing.T) {
+	s, token := sessionStage(t)
+	attempt := SessionAttempt{Listener: "test", Arrival: time.Now(), Token: token, Source: netip.MustParseAddr(home)}
+	got := testing.AllocsPerRun(100, func() {
+		if r := s.CheckSession(t.Context(), attempt); !r.Allowed() {
+			t.Fatal(r.Reason)
+		}
+	})
+	if got > 1 {
+		t.Errorf("%v allocations, want at most 1", got)
+	}
+}
