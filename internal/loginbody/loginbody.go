@@ -81,8 +81,8 @@ func StatusOf(err error) int {
 // Read reads a body strictly: JSON in UTF-8, no unknown, repeated or differently spelled fields,
 // nothing after it. Errors do not quote values.
 func Read(w http.ResponseWriter, r *http.Request) (*Request, error) {
-	if !isJSON(r.Header) {
-		return nil, errMediaType
+	if err := CheckType(r.Header); err != nil {
+		return nil, err
 	}
 	body, err := readBody(w, r)
 	if err != nil {
@@ -102,11 +102,14 @@ func Read(w http.ResponseWriter, r *http.Request) (*Request, error) {
 	return &parsed, nil
 }
 
-func isJSON(h http.Header) bool {
+// CheckType refuses what is not said to be JSON in UTF-8. Forms of web pages cannot say so.
+func CheckType(h http.Header) error {
 	media, parameters, err := mime.ParseMediaType(h.Get("Content-Type"))
 	charset := parameters["charset"]
-	return err == nil && media == "application/json" && h.Get("Content-Encoding") == "" &&
-		(charset == "" || strings.EqualFold(charset, "utf-8"))
+	if err == nil && media == "application/json" && h.Get("Content-Encoding") == "" && (charset == "" || strings.EqualFold(charset, "utf-8")) {
+		return nil
+	}
+	return errMediaType
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
