@@ -23,6 +23,12 @@ type Text interface{ ~string | ~[]byte }
 // empty where there is none: that is no token of anybody's, but a credential was shown.
 func Token[T Text](authorization T) (token T, ok bool) { return afterScheme(authorization, "bearer") }
 
+// IsBasic says whether the scheme is Basic.
+func IsBasic[T Text](authorization T) bool {
+	_, ok := afterScheme(authorization, "basic")
+	return ok
+}
+
 // maxBasicBytes bounds what is decoded.
 const maxBasicBytes = 2 << 10
 
