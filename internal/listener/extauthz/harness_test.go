@@ -20,6 +20,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -280,6 +281,8 @@ func (l *logBuffer) line(prefix, args string) {
 	defer l.mu.Unlock()
 	l.b.WriteString(prefix + " " + args + "\n")
 }
+
+func (l *logBuffer) logger() logr.Logger { return funcr.New(l.line, funcr.Options{Verbosity: 1}) }
 
 func (l *logBuffer) String() string {
 	l.mu.Lock()
