@@ -44,6 +44,12 @@ func runChild(ctx context.Context, args []string) error {
 		}
 	case childBare:
 		handler = bareHandler()
+	case childAlwaysOK:
+		return runAlwaysOK(ctx)
+	case childFewSessions:
+		return runSessions(ctx, fewUsers)
+	case childManySessions:
+		return runSessions(ctx, manyUsers)
 	default:
 		return fmt.Errorf("child: no such kind %q", args[0])
 	}
