@@ -109,13 +109,6 @@ func serviceWithSessions(ctx context.Context, users int) (*authn.Service, []stri
 		return nil, nil, err
 	}
 	service, _ := newService(d, unhashed{childPassword}, logr.Discard()) // it ends with the process
-	tokens := make([]string, users)
-	for i := range tokens {
-		result := service.Check(ctx, attempt(userName(i), childPassword, deviceOf(i)))
-		if !result.Allowed() {
-			return nil, nil, fmt.Errorf("login was denied: %s", result.Reason)
-		}
-		tokens[i] = result.Token
-	}
-	return service, tokens, nil
+	tokens, err := logInAll(ctx, service, users)
+	return service, tokens, err
 }

@@ -27,11 +27,6 @@ const (
 	maxCheckGrowth     = 1.1
 )
 
-const (
-	fewUsers  = 1_000
-	manyUsers = 100_000
-)
-
 // measureExtAuthz has three servers in processes of their own take turns: the listener that Envoy asks with few
 // users and with many, and, as the floor, a gRPC server that reads the same requests and admits all of them.
 func measureExtAuthz(ctx context.Context, l *lab) (_ []Row, err error) {
