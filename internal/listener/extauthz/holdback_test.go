@@ -6,27 +6,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/mem"
 
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/decision"
 )
-
-// checkHere has a checker without a server answer.
-func checkHere(t *testing.T, service Service, headers map[string]string) any {
-	t.Helper()
-	c := &checker{
-		service: service, metrics: NewMetrics(prometheus.NewRegistry()), log: logr.Discard(), checks: make(slots, 1), waiting: make(slots, 1),
-	}
-	encoded := encode(fromEnvoy(headers))
-	response, err := c.check(t.Context(), func(v any) error { return newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(encoded)}, v) })
-	if err != nil {
-		t.Error(err)
-	}
-	return response
-}
 
 func TestAnswersLeaveAtTheirTime(t *testing.T) {
 	const ms = time.Millisecond
@@ -61,9 +45,7 @@ func TestAnswersLeaveAtTheirTime(t *testing.T) {
 					return login(ctx, a)
 				}
 				arrival := time.Now()
-				if checkHere(t, service, tc.headers) == nil {
-					t.Error("no answer")
-				}
+				askHere(t, service, fromEnvoy(tc.headers))
 				if got := time.Since(arrival); got != tc.want {
 					t.Errorf("left after %s, want %s", got, tc.want)
 				}
@@ -77,9 +59,7 @@ func TestADenialThatWaitsHoldsNoRequest(t *testing.T) {
 		service := newFakeService()
 		service.denial.ResponseTime = time.Second
 		var read *request
-		c := &checker{
-			service: service, metrics: NewMetrics(prometheus.NewRegistry()), log: logr.Discard(), checks: make(slots, 1), waiting: make(slots, 1),
-		}
+		c := checkerOf(service)
 		service.session = func(context.Context, authn.SessionAttempt) authn.SessionResult {
 			if read.encoded == nil || len(read.headers) == 0 {
 				t.Error("nothing was read")
