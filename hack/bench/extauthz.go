@@ -30,15 +30,19 @@ const (
 // measureExtAuthz has three servers in processes of their own take turns: the listener that Envoy asks with few
 // users and with many, and, as the floor, a gRPC server that reads the same requests and admits all of them.
 func measureExtAuthz(ctx context.Context, l *lab) (_ []Row, err error) {
-	var servers [3]*checkServer
-	for i, kind := range []string{childAlwaysOK, childFewSessions, childManySessions} {
-		l.say("starting %s", kind)
-		s, failed := l.startCheckServer(ctx, kind)
-		if failed != nil {
-			return nil, failed
+	var servers []*checkServer
+	defer func() {
+		for _, s := range servers {
+			err = errors.Join(err, s.stop())
 		}
-		defer func() { err = errors.Join(err, s.stop()) }()
-		servers[i] = s
+	}()
+	for _, kind := range []string{childAlwaysOK, childFewSessions, childManySessions} {
+		l.say("starting %s", kind)
+		s, err := l.startCheckServer(ctx, kind)
+		if err != nil {
+			return nil, err
+		}
+		servers = append(servers, s)
 	}
 	floor, few, many := servers[0], servers[1], servers[2]
 	for round := range scale(l, 25, 5) { // the first warms up

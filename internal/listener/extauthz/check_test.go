@@ -121,12 +121,10 @@ func TestSessionsAreAdmitted(t *testing.T) {
 	}
 }
 
-func merge(maps ...map[string]string) map[string]string {
+func merge(parts ...map[string]string) map[string]string {
 	all := map[string]string{}
-	for _, m := range maps {
-		for k, v := range m {
-			all[k] = v
-		}
+	for _, m := range parts {
+		maps.Copy(all, m)
 	}
 	return all
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http/httptest"
 	"slices"
@@ -139,7 +140,11 @@ type raw struct{}
 
 func (raw) Name() string { return "proto" }
 func (raw) Marshal(v any) (mem.BufferSlice, error) {
-	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
+	b, ok := v.([]byte)
+	if !ok {
+		return nil, fmt.Errorf("marshal %T", v)
+	}
+	return mem.BufferSlice{mem.SliceBuffer(b)}, nil
 }
 func (raw) Unmarshal(mem.BufferSlice, any) error { return nil }
 
@@ -174,8 +179,10 @@ func TestDeadlinesEndTheWait(t *testing.T) {
 	defer cancel()
 	_, err := s.client().Check(ctx, fromEnvoy(bearing("bad")))
 	wantCode(t, err, codes.DeadlineExceeded)
-	s.stop() // which waits for the handler
-	<-s.done
+	s.stop()
+	if err := <-s.done; err != nil { // which waits for the handler
+		t.Error(err)
+	}
 	if got := s.failures(causeDeadline); got != 1 {
 		t.Errorf("%v deadlines were counted, want 1", got)
 	}
