@@ -180,10 +180,10 @@ func (s *Service) awaitBinding(ctx context.Context, a SessionAttempt) (*session.
 }
 
 // EndSession logs the holder of a session's token out, and says whether it is the token of the session of that
-// id. One that is over already stays so.
+// id; of whichever session, without an id. One that is over already stays so.
 func (s *Service) EndSession(token, id string) bool {
 	live, err := s.sessions.Find(token)
-	if err != nil || live.ID != id {
+	if err != nil || (id != "" && live.ID != id) {
 		return false
 	}
 	// One that this sidecar has not seen in use is to be ended everywhere all the same.
