@@ -45,6 +45,12 @@ func runChild(ctx context.Context, args []string) error {
 		}
 	case childBare:
 		handler = bareHandler()
+	case childAlwaysOK:
+		return runAlwaysOK(ctx)
+	case childFewSessions:
+		return runSessions(ctx, fewSessions)
+	case childManySessions:
+		return runSessions(ctx, manySessions)
 	default:
 		return fmt.Errorf("child: no such kind %q", args[0])
 	}

@@ -115,7 +115,7 @@ func judge(policy *Policy, live *session.Live, state *State, source netip.Addr, 
 	case outcome.Verdict == decision.Deny:
 	case !now.Before(live.Expire):
 		outcome = decision.Outcome{Verdict: decision.Deny, Reason: decision.SessionExpired, Slot: slot}
-	case live.Ended(), state.Account.EndedSessions.Has(live.ID), live.Begin.Before(state.Account.EndSessionsBefore),
+	case live.Ended(), state.Account.EndedSessions.has(live),
 		// A session registers no device: where its login would, its own registration is gone.
 		outcome.Verdict == decision.Enroll, slot != decision.SlotNone && state.Account.BindingIDs[slot] != live.BindingID:
 		outcome = decision.Outcome{Verdict: decision.Deny, Reason: decision.SessionEnded, Slot: slot}

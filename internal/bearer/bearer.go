@@ -75,28 +75,20 @@ func Cookie[T Text](header T) (token T, ok bool) {
 // WithoutCookie is the value of a Cookie header without the session's token, for those behind the gateway. It
 // is empty when nothing else is left.
 func WithoutCookie(header string) string {
-	for {
-		start, end := find(header)
-		if start < 0 {
-			return header
-		}
-		before, after := trim(header[:start]), ""
-		if end < len(header) {
-			after = trim(header[end+1:])
-		}
-		before = strings.TrimSuffix(before, ";")
-		switch {
-		case before == "":
-			header = after
-		case after == "":
-			header = before
-		default:
-			header = before + "; " + after
+	if start, _ := find(header); start < 0 {
+		return header
+	}
+	var rest []string
+	for pair := range strings.SplitSeq(header, ";") {
+		if pair = trim(pair); pair != "" && !isSession(pair) {
+			rest = append(rest, pair)
 		}
 	}
+	return strings.Join(rest, "; ")
 }
 
-// find says where the session's cookie stands, from the end of the one before it to the semicolon after it.
+// find says where the session's cookie stands, from the semicolon before it to the one after it; the start is
+// negative when it is not there.
 func find[T Text](header T) (start, end int) {
 	for start < len(header) {
 		end = start

@@ -8,7 +8,6 @@ package extauthz
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -144,20 +143,22 @@ func (c *checker) deny(ctx context.Context, r *request, arrival time.Time, id st
 	defer c.waiting.free()
 	languages := r.text(acceptLanguage)
 	r.release() // it may be large, and the wait is long
-	if !denial.HoldBack(ctx, arrival, c.service.Denial().ResponseTime) {
-		return nil, c.gone(ctx)
+	responseTime := c.service.Denial().ResponseTime
+	c.warnOfDeadline(ctx, arrival.Add(responseTime))
+	if !denial.HoldBack(ctx, arrival, responseTime) {
+		return nil, status.FromContextError(ctx.Err()).Err()
 	}
 	return c.denied(languages, id), nil
 }
 
-// gone says that nobody waits for a denial any more. That Envoy's patience is shorter than a denial takes is a
-// mistake in its configuration, at which people see Envoy's words and not the relay's.
-func (c *checker) gone(ctx context.Context) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		c.metrics.failed(causeDeadline)
-		c.fewDeadlines.Do(func() {
-			c.log.Info("A denial takes longer than the gateway waits: give its ext_authz a longer timeout than RelayServer spec.denial.responseTime")
-		})
+// warnOfDeadline tells that nobody will wait for a denial: a mistake in the gateway's configuration, with which
+// people see the gateway's words and not the relay's.
+func (c *checker) warnOfDeadline(ctx context.Context, leaves time.Time) {
+	if deadline, ok := ctx.Deadline(); !ok || !deadline.Before(leaves) {
+		return
 	}
-	return status.FromContextError(ctx.Err()).Err()
+	c.metrics.failed(causeDeadline)
+	c.fewDeadlines.Do(func() {
+		c.log.Info("The gateway does not wait until a denial is sent: give its ext_authz a longer timeout than RelayServer spec.denial.responseTime")
+	})
 }

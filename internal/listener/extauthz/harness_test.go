@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"maps"
 	"math/big"
 	"net"
 	"net/netip"
@@ -20,6 +21,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -203,9 +205,7 @@ func fromEnvoy(headers map[string]string) *authv3.CheckRequest {
 		":authority": "app.example.com", ":method": "GET", ":path": "/a?b=c", ":scheme": "https", "accept": "*/*", "user-agent": "curl/8.5.0",
 		"x-forwarded-proto": "https", "x-request-id": "2f0e4f0c-36a5-4f0f-8d0f-0f4f6b1b2c3d", "content-length": "", "x-envoy-internal": "true",
 	}
-	for key, value := range headers {
-		all[key] = value
-	}
+	maps.Copy(all, headers)
 	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 		Source:      &authv3.AttributeContext_Peer{Address: socket("203.0.113.9", 51324), Principal: "spiffe://cluster.local/ns/a/sa/b"},
 		Destination: &authv3.AttributeContext_Peer{Address: socket("10.0.0.2", 8443), Labels: map[string]string{"app": "a"}},
@@ -280,6 +280,8 @@ func (l *logBuffer) line(prefix, args string) {
 	defer l.mu.Unlock()
 	l.b.WriteString(prefix + " " + args + "\n")
 }
+
+func (l *logBuffer) logger() logr.Logger { return funcr.New(l.line, funcr.Options{Verbosity: 1}) }
 
 func (l *logBuffer) String() string {
 	l.mu.Lock()

@@ -16,7 +16,6 @@ import (
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
@@ -103,7 +102,7 @@ func newServer(o Options, stopping <-chan struct{}) *grpc.Server {
 		grpc.InTapHandle(boundTime), grpc.StreamInterceptor(guard.stream), grpc.UnaryInterceptor(guard.unary),
 	}
 	if o.TLS != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(o.TLS)))
+		options = append(options, grpc.Creds(newLoggedTLS(o.TLS, o.Log)))
 	}
 	server := grpc.NewServer(options...)
 	server.RegisterService(&serviceDesc, &checker{
@@ -122,7 +121,7 @@ var serviceDesc = grpc.ServiceDesc{
 	HandlerType: (*any)(nil),
 	Methods: []grpc.MethodDesc{{
 		MethodName: "Check",
-		Handler: func(server any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // gRPC's order
+		Handler: func(server any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 			c, _ := server.(*checker) // nothing else is registered
 			return c.check(ctx, decode)
 		},
@@ -151,7 +150,7 @@ type guard struct {
 }
 
 func (g *guard) unary(ctx context.Context, request any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (response any, err error) {
-	defer g.recover(&err)
+	defer func() { err = g.recovered(recover(), err) }()
 	return next(ctx, request)
 }
 
@@ -160,13 +159,15 @@ func (g *guard) stream(server any, s grpc.ServerStream, _ *grpc.StreamServerInfo
 		return errBusy
 	}
 	defer g.watches.free()
-	defer g.recover(&err)
+	defer func() { err = g.recovered(recover(), err) }()
 	return next(server, s)
 }
 
-func (g *guard) recover(err *error) {
-	if bug := recover(); bug != nil {
-		g.log.Error(fmt.Errorf("%v", bug), "Handler of health or reflection failed")
-		*err = status.Error(codes.Internal, "the request failed")
+// recovered is the error to answer with: that of the handler, if it did not panic.
+func (g *guard) recovered(bug any, err error) error {
+	if bug == nil {
+		return err
 	}
+	g.log.Error(fmt.Errorf("%v", bug), "Handler of health or reflection failed")
+	return status.Error(codes.Internal, "the request failed")
 }

@@ -119,7 +119,8 @@ func leadsToPart(path string) bool {
 
 // read walks over the encoding of a message, and of those in it down to a depth.
 func (r *request) read(b []byte, s *schema, depth int) error {
-	if depth--; depth < 0 {
+	depth--
+	if depth < 0 {
 		return errDecode
 	}
 	for len(b) > 0 {
