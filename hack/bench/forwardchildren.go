@@ -23,7 +23,7 @@ const (
 	childManyForward = "many-forward"
 )
 
-// runTrivial is net/http as it comes, with the least that a handler can do.
+// runTrivial is net/http as it comes, with the least that a handler can do that answers as many bytes.
 func runTrivial(ctx context.Context) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -33,7 +33,11 @@ func runTrivial(ctx context.Context) error {
 	ctx, cancel := untilEOF(ctx)
 	defer cancel()
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusOK)
+		header := w.Header()
+		header.Set("Cache-Control", "no-store")
+		header.Set("X-Tegata-User", "user-000001")
+		header.Set("X-Tegata-Slot", "pc")
+		header.Set("X-Tegata-Session", "01K9ZZZZZZ0000000000000000")
 	})}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
