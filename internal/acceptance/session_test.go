@@ -21,10 +21,11 @@ type gateway struct {
 	auth string
 }
 
-func (w *world) startGateway() *gateway {
+func (w *world) startGateway(flags ...string) *gateway {
 	w.t.Helper()
 	address := freeAddress(w.t)
-	return &gateway{sidecar: w.startSidecar("--forward-auth-address=" + address), auth: "http://" + address + "/v1/auth"}
+	flags = append(flags, "--forward-auth-address="+address)
+	return &gateway{sidecar: w.startSidecar(flags...), auth: "http://" + address + "/v1/auth"}
 }
 
 // sessionReply is what a login's reply tells of a session.
