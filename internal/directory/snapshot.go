@@ -122,6 +122,7 @@ func accountOf(u *v1alpha1.RelayUser) *authn.Account {
 func policyOf(s *v1alpha1.RelayServer) *authn.Policy {
 	spec := &s.Spec
 	p := &authn.Policy{
+		Host:                spec.Host,
 		ReservedOnly:        spec.Enrollment == v1alpha1.EnrollmentReservedOnly,
 		FailureHistoryLimit: int(spec.FailureHistoryLimit),
 		PerUser:             limitOf(spec.Throttle.PerUser),
