@@ -15,6 +15,7 @@ import (
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/decision"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
+	"github.com/tegata-dev/tegata/internal/proof"
 )
 
 // Bounds of a request, in bytes. openapi.yaml states them.
@@ -32,6 +33,7 @@ type request struct {
 	Program     text `json:"program"`
 	Viewer      text `json:"viewer"`
 	Fingerprint text `json:"fingerprint"`
+	Proof       text `json:"proof"`
 	MACAddress  text `json:"macAddress"`
 	Destination text `json:"destination"`
 }
@@ -101,19 +103,24 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// attempt checks the fields and turns them into an Attempt, without source, id and time.
-func (r *request) attempt() (*authn.Attempt, error) {
+// attempt checks the fields and turns them into an Attempt, without source, id and time, and the device's
+// proof, nil without one.
+func (r *request) attempt() (*authn.Attempt, *proof.Proof, error) {
 	a := &authn.Attempt{UserName: string(r.User), Password: []byte(r.Password), Destination: string(r.Destination)}
 	if err := r.checkLengths(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := r.parseProgram(a); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := r.parseDevice(a); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return a, nil
+	shown, err := r.parseProof()
+	if err != nil {
+		return nil, nil, err
+	}
+	return a, shown, nil
 }
 
 func (r *request) checkLengths() error {
@@ -180,3 +187,23 @@ func (r *request) parseDevice(a *authn.Attempt) error {
 	}
 	return nil
 }
+
+// parseProof judges a proof's form. What is in it is judged where all denials look alike.
+func (r *request) parseProof() (*proof.Proof, error) {
+	switch {
+	case r.Proof == "":
+		return nil, nil
+	case r.Fingerprint != "":
+		return nil, errors.New("proof and fingerprint exclude each other")
+	case !r.bindsDevice():
+		return nil, errors.New("proof goes with viewer pc or mobile only")
+	}
+	shown, err := proof.Parse(string(r.Proof))
+	if err != nil {
+		return nil, fmt.Errorf("proof: %w", err)
+	}
+	return shown, nil
+}
+
+// bindsDevice says whether the login is of a program that has a device to identify.
+func (r *request) bindsDevice() bool { return r.Viewer == "pc" || r.Viewer == "mobile" }
