@@ -27,6 +27,9 @@ func serveLogins(ctx context.Context, o *options, h http.Handler, log logr.Logge
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
+	if err := o.askForCertificates(config); err != nil {
+		return errors.Join(err, l.Close())
+	}
 	log.Info("Listening for logins", "address", l.Addr().String(), "tls", config != nil)
 	return login.Serve(ctx, l, login.ServerOptions{Handler: h, TLS: config, MaxConnections: o.maxConnections, Log: log})
 }
