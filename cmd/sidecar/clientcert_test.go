@@ -37,7 +37,9 @@ func TestClientCertificatesAreAskedFor(t *testing.T) {
 				loginAddress: address, tlsCert: serverCert, tlsKey: serverKey, maxConnections: 16,
 				clientCertificates: tc.ask, clientCA: tc.ca,
 			}
-			start(t, func(ctx context.Context) error { return serveLogins(ctx, o, http.HandlerFunc(tellCertificate), logr.Discard()) })
+			start(t, func(ctx context.Context) error {
+				return serveLogins(ctx, o, http.HandlerFunc(tellCertificate), logr.Discard())
+			})
 			eventually(t, expectName(address, "relay"))
 			for range 2 { // the second connection has a ticket to resume the first, if there was one
 				got, err := certificateSeen(t, address, tc.cert, tc.key)
