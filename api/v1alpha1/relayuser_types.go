@@ -355,7 +355,7 @@ type LastFailure struct {
 const (
 	// ConditionResetRecommended says that the last failure is one that a DeviceReset mends
 	// (DeviceMismatch, DeviceAuthUnsupported) and that no login has succeeded since. Its message is the
-	// command that mends it.
+	// command that mends it. It is False, saying so, while the server is not ready.
 	ConditionResetRecommended = "ResetRecommended"
 	// ConditionSlotNotPermitted says that a slot holds a device which the spec does not permit any more.
 	ConditionSlotNotPermitted = "SlotNotPermitted"

@@ -122,9 +122,8 @@ type Directory interface {
 	// Lookup finds the account that a login name belongs to, and its credential, which is the zero Hash
 	// when it has none.
 	Lookup(userName string) (*Account, password.Hash)
-	// LookupUID finds an account that is served by its UID, and the mark of its credential, which is the zero
-	// Mark when it has none.
-	LookupUID(uid string) (*Account, password.Mark)
+	// Subject finds a user by UID, nil when there is none.
+	Subject(uid string) *Subject
 	// Device digests a fingerprint; the zero Device while no key is known.
 	Device(fingerprint.Fingerprint) decision.Device
 }

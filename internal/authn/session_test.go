@@ -34,6 +34,9 @@ func (s *stage) admitted(t *testing.T) Result {
 
 func (s *stage) request(t *testing.T, token string) SessionResult {
 	t.Helper()
+	s.mu.Lock()
+	s.follow()
+	s.mu.Unlock()
 	return s.CheckSession(t.Context(), SessionAttempt{
 		Listener: "test", Arrival: time.Now(), Token: token, Source: netip.MustParseAddr(home),
 	})
@@ -85,9 +88,13 @@ func TestSessionsFollowTheUser(t *testing.T) {
 		"network withdrawn": {user(func(u *decision.User) {
 			u.ViewerNetwork.CIDRs = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
 		}), decision.SourceAddressDenied},
-		"MAC addresses limited":         {user(func(u *decision.User) { u.ViewerNetwork.MACs = []decision.MAC{{1}} }), decision.MACAddressDenied},
-		"kind withdrawn":                {user(func(u *decision.User) { u.MinimumKind = decision.KindProof }), decision.DeviceKindNotPermitted},
-		"kind withdrawn by the relay":   {func(s *stage) { s.policy.MinimumKind = decision.KindCertificate }, decision.DeviceKindNotPermitted},
+		"MAC addresses limited": {user(func(u *decision.User) { u.ViewerNetwork.MACs = []decision.MAC{{1}} }), decision.MACAddressDenied},
+		"kind withdrawn":        {user(func(u *decision.User) { u.MinimumKind = decision.KindProof }), decision.DeviceKindNotPermitted},
+		"kind withdrawn by the relay": {func(s *stage) {
+			policy := *s.policy
+			policy.MinimumKind = decision.KindCertificate
+			s.policy = &policy
+		}, decision.DeviceKindNotPermitted},
 		"slot reset, device denied":     {slot(decision.SlotState{Revoked: []decision.Digest{own}}, ""), decision.DeviceRevoked},
 		"slot reset":                    {slot(decision.SlotState{}, ""), decision.SessionEnded},
 		"slot reset and reserved":       {slot(decision.SlotState{State: decision.Reserved, Digest: digest(t, otherDevice)}, ""), decision.DeviceNotRegistered},
@@ -240,6 +247,7 @@ func TestABindingOnItsWay(t *testing.T) {
 					s.mu.Lock()
 					defer s.mu.Unlock()
 					s.accounts["owner"] = known
+					s.follow()
 					close(done)
 				})
 				start := time.Now()

@@ -34,10 +34,12 @@ type Directory struct {
 	keyring     atomic.Pointer[fingerprint.Keyring]
 	sessionKeys atomic.Pointer[session.Keys]
 
-	mu     sync.RWMutex
-	users  map[string]*entry                        // by UID
-	names  map[string][]*entry                      // by normalised login name, the one that is served first
-	hashes [credential.Shards]map[string]storedHash // by UID
+	mu    sync.RWMutex
+	users map[string]*entry   // by UID
+	names map[string][]*entry // by normalised login name, the one that is served first
+	// subjects are those of users that somebody follows, by UID.
+	subjects map[string]*authn.Subject
+	hashes   [credential.Shards]map[string]storedHash // by UID
 
 	// observed is the newest resourceVersion of RelayUsers that users reflects, and when it was told so.
 	observed     string
@@ -70,6 +72,8 @@ func New(server string) *Directory {
 		server: server,
 		users:  map[string]*entry{},
 		names:  map[string][]*entry{},
+
+		subjects: map[string]*authn.Subject{},
 	}
 }
 
@@ -94,18 +98,49 @@ func (d *Directory) Lookup(userName string) (*authn.Account, password.Hash) {
 	return account, d.credential(account.UID).hash
 }
 
-// LookupUID finds an account that is served, and the mark of its credential.
-func (d *Directory) LookupUID(uid string) (*authn.Account, password.Mark) {
+// Subject follows a user, nil when there is none of that UID.
+func (d *Directory) Subject(uid string) *authn.Subject {
 	d.mu.RLock()
-	defer d.mu.RUnlock()
+	subject, known := d.subjects[uid], d.users[uid] != nil
+	d.mu.RUnlock()
+	if subject != nil || !known {
+		return subject
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.users[uid] == nil || d.subjects[uid] != nil {
+		return d.subjects[uid]
+	}
+	subject = &authn.Subject{}
+	d.subjects[uid] = subject
+	d.refresh(uid)
+	return subject
+}
+
+// refresh tells those who follow a user what it is now. It needs d.mu.
+func (d *Directory) refresh(uid string) {
+	subject := d.subjects[uid]
+	if subject == nil {
+		return
+	}
 	e := d.users[uid]
 	if e == nil {
-		return nil, password.Mark{}
+		subject.Become(nil)
+		delete(d.subjects, uid)
+		return
 	}
 	if candidates := d.names[e.loginName]; len(candidates) == 0 || candidates[0] != e {
-		return nil, password.Mark{} // another user is served under this one's name
+		subject.Become(nil) // another user is served under this one's name
+		return
 	}
-	return e.account, d.credential(uid).mark
+	subject.Become(&authn.State{Account: e.account, Credential: d.credential(uid).mark})
+}
+
+// refreshName tells those who follow any user of a login name. It needs d.mu.
+func (d *Directory) refreshName(name string) {
+	for _, e := range d.names[name] {
+		d.refresh(e.account.UID)
+	}
 }
 
 // credential needs d.mu.
@@ -206,11 +241,13 @@ func newEntry(u *v1alpha1.RelayUser) *entry {
 
 // replace needs d.mu.
 func (d *Directory) replace(e *entry) {
-	d.drop(e.account.UID)
+	d.forget(e.account.UID)
 	d.users[e.account.UID] = e
 	if e.loginName != "" {
 		d.names[e.loginName] = insertServedFirst(d.names[e.loginName], e)
 	}
+	d.refresh(e.account.UID)
+	d.refreshName(e.loginName)
 }
 
 func resetMark(u *v1alpha1.RelayUser) int64 {
@@ -232,6 +269,16 @@ func (d *Directory) remove(uid string) {
 
 // drop needs d.mu.
 func (d *Directory) drop(uid string) {
+	e := d.users[uid]
+	d.forget(uid)
+	d.refresh(uid)
+	if e != nil {
+		d.refreshName(e.loginName)
+	}
+}
+
+// forget takes a user out of the indexes. It needs d.mu.
+func (d *Directory) forget(uid string) {
 	e := d.users[uid]
 	if e == nil {
 		return
@@ -287,10 +334,15 @@ func (d *Directory) putHashes(shard int, byUID map[string]password.Hash) {
 	d.mu.Lock()
 	before := d.hashes[shard]
 	d.hashes[shard] = stored
-	d.mu.Unlock()
-	for uid, old := range before {
-		if stored[uid].mark != old.mark {
-			d.changed(uid)
+	var changed []string
+	for uid := range d.subjects {
+		if credential.Shard(types.UID(uid)) == shard && stored[uid].mark != before[uid].mark {
+			changed = append(changed, uid)
 		}
 	}
+	for _, uid := range changed {
+		d.refresh(uid)
+	}
+	d.mu.Unlock()
+	d.changed(changed...)
 }

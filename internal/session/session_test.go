@@ -205,6 +205,15 @@ func TestTokensThatAreNone(t *testing.T) {
 	}
 }
 
+// TestIssuedTokensAreKnown: what was signed here need not be checked here.
+func TestIssuedTokensAreKnown(t *testing.T) {
+	s := newStage(t)
+	l, token := s.begin("uid-1")
+	if got := s.known(s.keys, keyFor(token)); got != l {
+		t.Errorf("knows %v", got)
+	}
+}
+
 func TestNothingWithoutKeys(t *testing.T) {
 	s := newStage(t)
 	_, token := s.begin("uid-1")
@@ -262,7 +271,7 @@ func TestAnEndedSessionStaysEnded(t *testing.T) {
 	if !s.End(l, Logout) || s.End(l, Logout) {
 		t.Error("a session ends once")
 	}
-	s.tokens.Purge()
+	clear(s.tokens)
 	again, err := s.Find(token)
 	if err != nil || !again.Ended() {
 		t.Fatalf("found again: ended %v, %v", again.Ended(), err)
