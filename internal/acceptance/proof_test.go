@@ -117,7 +117,7 @@ func TestDevicesProveThemselves(t *testing.T) {
 	w := newWorld(t, testenv.Shared(t), unhurried)
 	w.addUser("aya", testenv.Mobile)
 	w.addUser("ben", testenv.Mobile)
-	s, other := w.startSidecar(), w.startSidecar()
+	s, other := w.startSidecar("--log-level=debug"), w.startSidecar()
 	expiring := w.challenge(s) // is let expire while the rest happens
 	mine, another := newKeyedDevice(t), newKeyedDevice(t)
 

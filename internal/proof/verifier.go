@@ -2,6 +2,7 @@ package proof
 
 import (
 	"errors"
+	"runtime"
 	"time"
 
 	"github.com/tegata-dev/tegata/internal/fingerprint"
@@ -35,6 +36,9 @@ type Login struct {
 // this one before it was restarted, it refuses.
 type Verifier struct {
 	challenges *challenges
+	// slots bound how many signatures are checked at a time: an RSA key may cost a quarter of a millisecond,
+	// which a flood of proofs must not take from everything else.
+	slots chan struct{}
 }
 
 // NewVerifier makes a Verifier by a clock; time.Now when nil.
@@ -42,7 +46,7 @@ func NewVerifier(now func() time.Time) *Verifier {
 	if now == nil {
 		now = time.Now
 	}
-	return &Verifier{challenges: newChallenges(now)}
+	return &Verifier{challenges: newChallenges(now), slots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
 }
 
 // Challenge makes a nonce for one proof to that audience, and says until when it is good. It is remembered
@@ -64,10 +68,17 @@ func (v *Verifier) Verify(p *Proof, l Login) (fingerprint.Fingerprint, error) {
 	case p.claims.Viewer != l.Viewer:
 		return fingerprint.Fingerprint{}, ErrViewer
 	}
-	if _, err := p.jws.Verify(p.key); err != nil {
+	if !v.signed(p) {
 		return fingerprint.Fingerprint{}, ErrSignature
 	}
 	return fingerprintOf(p.key)
+}
+
+func (v *Verifier) signed(p *Proof) bool {
+	v.slots <- struct{}{}
+	defer func() { <-v.slots }()
+	_, err := p.jws.Verify(p.key)
+	return err == nil
 }
 
 // Redeem uses up the challenge of a proof that was verified. Of any number of calls, one succeeds.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tegata-dev/tegata/internal/decision"
@@ -206,6 +207,33 @@ func TestOfManyAtOnceOneRedeems(t *testing.T) {
 	if won.Load() != 1 {
 		t.Errorf("%d redeemed one challenge", won.Load())
 	}
+}
+
+// TestSignaturesWaitForASlot: a flood of proofs leaves a core to others.
+func TestSignaturesWaitForASlot(t *testing.T) {
+	d := newEdDSA()
+	synctest.Test(t, func(t *testing.T) {
+		v := NewVerifier(nil)
+		nonce, _ := v.Challenge(host)
+		p := mustParse(t, d.prove(payload(nonce)))
+		for range cap(v.slots) {
+			v.slots <- struct{}{}
+		}
+		verified := false
+		go func() {
+			_, err := v.Verify(p, phoneLogin)
+			verified = err == nil
+		}()
+		synctest.Wait()
+		if verified {
+			t.Error("a signature was checked beyond the slots")
+		}
+		<-v.slots
+		synctest.Wait()
+		if !verified || len(v.slots) != cap(v.slots)-1 {
+			t.Errorf("verified: %v, with %d of %d slots taken", verified, len(v.slots), cap(v.slots))
+		}
+	})
 }
 
 // TestFullMemoryFailsClosed, until what is in it has expired.
