@@ -441,8 +441,7 @@ type RelayUserStatus struct {
 	// +kubebuilder:validation:Maximum=1000000000000000
 	// +optional
 	FailureCount int64 `json:"failureCount,omitempty"`
-	// endedSessions are the sessions that were ended before their time, by logout or to make room for newer
-	// ones.
+	// endedSessions are the sessions that were ended before their time, by logout.
 	// +optional
 	EndedSessions EndedSessions `json:"endedSessions,omitempty,omitzero"`
 	// lastLoginTime is about when a login last succeeded.

@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
-	"github.com/tegata-dev/tegata/internal/listener/login"
+	"github.com/tegata-dev/tegata/internal/httpserver"
 )
 
 func serveLogins(ctx context.Context, o *options, h http.Handler, log logr.Logger) error {
@@ -31,7 +31,7 @@ func serveLogins(ctx context.Context, o *options, h http.Handler, log logr.Logge
 		return errors.Join(err, l.Close())
 	}
 	log.Info("Listening for logins", "address", l.Addr().String(), "tls", config != nil)
-	return login.Serve(ctx, l, login.ServerOptions{Handler: h, TLS: config, MaxConnections: o.maxConnections, Log: log})
+	return httpserver.Serve(ctx, l, httpserver.Options{Name: "logins", Handler: h, TLS: config, MaxConnections: o.maxConnections, Log: log})
 }
 
 // tlsConfig reads the certificate, and again whenever it changes; nil without one.

@@ -62,6 +62,18 @@ type Result struct {
 // Allowed says whether the person is let in.
 func (r Result) Allowed() bool { return r.Verdict != decision.Deny }
 
+// EndedSessions are those of a user that are over although their time is not.
+type EndedSessions struct {
+	session.Ended
+	// Before ends those that began before it.
+	Before time.Time
+}
+
+// has says whether a session is one of them.
+func (e *EndedSessions) has(live *session.Live) bool {
+	return e != nil && (e.Has(live.ID) || live.Begin.Before(e.Before))
+}
+
 // PasswordSaving says which passwords a viewer may store.
 type PasswordSaving struct{ Login, Windows bool }
 
@@ -73,10 +85,8 @@ type Account struct {
 	// BindingIDs identify the bindings of the slots, empty where nothing is bound.
 	BindingIDs     [decision.SlotCount]string
 	PasswordSaving PasswordSaving
-	// EndedSessions are refused although their time is not over, and so are those that began before
-	// EndSessionsBefore.
-	EndedSessions     session.Ended
-	EndSessionsBefore time.Time
+	// EndedSessions are refused although their time is not over; nil when there are none.
+	EndedSessions *EndedSessions
 	// LastFailure and LastLogin are what the stored status says, zero when it says nothing.
 	LastFailure, LastLogin time.Time
 }

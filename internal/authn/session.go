@@ -115,7 +115,7 @@ func judge(policy *Policy, live *session.Live, state *State, source netip.Addr, 
 	case outcome.Verdict == decision.Deny:
 	case !now.Before(live.Expire):
 		outcome = decision.Outcome{Verdict: decision.Deny, Reason: decision.SessionExpired, Slot: slot}
-	case live.Ended(), state.Account.EndedSessions.Has(live.ID), live.Begin.Before(state.Account.EndSessionsBefore),
+	case live.Ended(), state.Account.EndedSessions.has(live),
 		// A session registers no device: where its login would, its own registration is gone.
 		outcome.Verdict == decision.Enroll, slot != decision.SlotNone && state.Account.BindingIDs[slot] != live.BindingID:
 		outcome = decision.Outcome{Verdict: decision.Deny, Reason: decision.SessionEnded, Slot: slot}
@@ -180,10 +180,10 @@ func (s *Service) awaitBinding(ctx context.Context, a SessionAttempt) (*session.
 }
 
 // EndSession logs the holder of a session's token out, and says whether it is the token of the session of that
-// id. One that is over already stays so.
+// id; of whichever session, without an id. One that is over already stays so.
 func (s *Service) EndSession(token, id string) bool {
 	live, err := s.sessions.Find(token)
-	if err != nil || live.ID != id {
+	if err != nil || (id != "" && live.ID != id) {
 		return false
 	}
 	// One that this sidecar has not seen in use is to be ended everywhere all the same.

@@ -100,8 +100,8 @@ func TestSessionsFollowTheUser(t *testing.T) {
 		"slot reset and reserved":       {slot(decision.SlotState{State: decision.Reserved, Digest: digest(t, otherDevice)}, ""), decision.DeviceNotRegistered},
 		"another device bound":          {slot(decision.SlotState{State: decision.Registered, Digest: digest(t, otherDevice)}, "b2"), decision.DeviceMismatch},
 		"bound again after a reset":     {slot(decision.SlotState{State: decision.Registered, Digest: own}, "b2"), decision.SessionEnded},
-		"all ended by an administrator": {func(s *stage) { s.account(func(a *Account) { a.EndSessionsBefore = s.now.Add(1) }) }, decision.SessionEnded},
-		"earlier ones ended":            {func(s *stage) { s.account(func(a *Account) { a.EndSessionsBefore = s.now }) }, decision.ReasonNone},
+		"all ended by an administrator": {func(s *stage) { s.account(func(a *Account) { a.EndedSessions = &EndedSessions{Before: s.now.Add(1)} }) }, decision.SessionEnded},
+		"earlier ones ended":            {func(s *stage) { s.account(func(a *Account) { a.EndedSessions = &EndedSessions{Before: s.now} }) }, decision.ReasonNone},
 		"its time over":                 {func(s *stage) { s.now = s.now.Add(s.policy.SessionTTL) }, decision.SessionExpired},
 		"just before":                   {func(s *stage) { s.now = s.now.Add(s.policy.SessionTTL - 1) }, decision.ReasonNone},
 		"relay gone":                    {func(s *stage) { s.policy = nil }, decision.ServerUnavailable},
@@ -197,7 +197,10 @@ func TestLogoutElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, token := sessionStage(t)
 		id := s.request(t, token).Session.ID
-		s.account(func(a *Account) { a.EndedSessions.Add(s.now, 32, id) })
+		s.account(func(a *Account) {
+			a.EndedSessions = &EndedSessions{}
+			a.EndedSessions.Add(s.now, 32, id)
+		})
 		s.wantSession(t, token, decision.SessionEnded)
 	})
 }

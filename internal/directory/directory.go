@@ -8,13 +8,13 @@ package directory
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/authn"
@@ -58,7 +58,7 @@ type storedHash struct {
 // entry is one RelayUser, whether or not it is the one that is served under its name.
 type entry struct {
 	account         *authn.Account
-	resourceVersion string
+	resourceVersion uint64 // 0 when it is no number
 	loginName       string
 	created         time.Time
 	// resets changes with every DeviceReset that is carried out on the user.
@@ -195,7 +195,7 @@ func (d *Directory) put(u *v1alpha1.RelayUser, list uint64) (reset bool) {
 	e.list = list
 	d.mu.Lock()
 	old := d.users[e.account.UID]
-	if old != nil && newer(old.resourceVersion, e.resourceVersion) {
+	if old != nil && old.resourceVersion > e.resourceVersion && e.resourceVersion > 0 {
 		old.list = list // it was advanced beyond this event
 		d.mu.Unlock()
 		return false
@@ -212,7 +212,7 @@ func (d *Directory) Advance(u *v1alpha1.RelayUser) {
 	e := newEntry(u)
 	d.mu.Lock()
 	old := d.users[e.account.UID]
-	known := old != nil && newer(e.resourceVersion, old.resourceVersion)
+	known := old != nil && e.resourceVersion > old.resourceVersion && old.resourceVersion > 0
 	if known {
 		e.list = old.list
 		d.replace(e)
@@ -223,18 +223,15 @@ func (d *Directory) Advance(u *v1alpha1.RelayUser) {
 	}
 }
 
-func newer(a, b string) bool {
-	order, err := resourceversion.CompareResourceVersion(a, b)
-	return err == nil && order > 0
-}
-
 func newEntry(u *v1alpha1.RelayUser) *entry {
 	name, err := loginname.Normalize(u.LoginName())
 	if err != nil {
 		name = ""
 	}
+	// Of one kind of object they compare as decimal numbers (KEP-5504).
+	resourceVersion, _ := strconv.ParseUint(u.ResourceVersion, 10, 64)
 	return &entry{
-		account: accountOf(u), resourceVersion: u.ResourceVersion, loginName: name, created: u.CreationTimestamp.Time,
+		account: accountOf(u), resourceVersion: resourceVersion, loginName: name, created: u.CreationTimestamp.Time,
 		resets: resetMark(u),
 	}
 }

@@ -134,8 +134,11 @@ func TestEndedSessionsAreTold(t *testing.T) {
 	u.Spec.EndSessionsBefore = &atNoon
 	u.Status.EndedSessions = v1alpha1.EndedSessions{IDs: []string{"b"}, UpTo: "a"}
 	a := accountOf(u)
-	if !a.EndSessionsBefore.Equal(noon) || !a.EndedSessions.Has("a") || !a.EndedSessions.Has("b") || a.EndedSessions.Has("c") {
-		t.Errorf("%+v, before %s", a.EndedSessions, a.EndSessionsBefore)
+	if e := a.EndedSessions; !e.Before.Equal(noon) || !e.Has("a") || !e.Has("b") || e.Has("c") {
+		t.Errorf("%+v", e)
+	}
+	if e := accountOf(&v1alpha1.RelayUser{}).EndedSessions; e != nil {
+		t.Errorf("of a user with none: %+v", e)
 	}
 }
 

@@ -256,8 +256,8 @@ func TestTheOldestMakesRoom(t *testing.T) {
 	if diff := cmp.Diff(want, s.ended); diff != "" {
 		t.Errorf("ended (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{sessions[0].ID, sessions[1].ID}, s.kept); diff != "" {
-		t.Errorf("made known (-want +got):\n%s", diff)
+	if len(s.kept) > 0 {
+		t.Errorf("logging in again and again has the API server written: %v", s.kept)
 	}
 	if got := s.Count(); got != 4 {
 		t.Errorf("%d sessions are live, want 4", got)

@@ -22,7 +22,7 @@ func keyFor(token string) tokenKey {
 // Cause is why a session ended.
 type Cause string
 
-// The causes. Those that Kept says no for are in the user's state already, or in the token.
+// The causes.
 const (
 	// Logout: the person asked for it.
 	Logout Cause = "Logout"
@@ -36,8 +36,13 @@ const (
 	Stopped Cause = "Stopped"
 )
 
-// kept says whether other sidecars learn of the end only by being told.
-func (c Cause) kept() bool { return c == Logout || c == Replaced || c == Stopped }
+// lasts says whether the end is for good. The others are so for what is in the token, or as long as the user's
+// state says so.
+func (c Cause) lasts() bool { return c == Logout || c == Replaced || c == Stopped }
+
+// told says whether the other sidecars are to hear of it. That is a write to the API server: a session that was
+// replaced is none of theirs, as each has its own count, and who logs in without end must not write without end.
+func (c Cause) told() bool { return c == Logout || c == Stopped }
 
 // Observer is told of sessions that begin and end. Its methods must not block.
 type Observer interface {
@@ -208,7 +213,7 @@ func (s *Sessions) drop(u *user, l *Live, cause Cause) {
 	l.live.Store(false)
 	delete(u.live, l.ID)
 	s.count--
-	if cause.kept() {
+	if cause.lasts() {
 		l.ended.Store(true)
 		u.ended.Add(s.Now(), maxEnded, l.ID)
 	}
@@ -219,7 +224,7 @@ const maxEnded = 32
 
 // tell tells of an end.
 func (s *Sessions) tell(l *Live, cause Cause) {
-	if cause.kept() {
+	if cause.told() {
 		s.Keep(l)
 	}
 	at := s.Now()

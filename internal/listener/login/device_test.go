@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/decision"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
+	"github.com/tegata-dev/tegata/internal/loginbody"
 	"github.com/tegata-dev/tegata/internal/proof"
 )
 
@@ -84,11 +86,11 @@ func proving() (service *fakeService, told *[]error) {
 	return service, told
 }
 
-func askChallenge(t *testing.T, h http.Handler) challengeReply {
+func askChallenge(t *testing.T, h http.Handler) loginbody.Challenge {
 	t.Helper()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/challenges", http.NoBody))
-	var reply challengeReply
+	var reply loginbody.Challenge
 	if err := json.Unmarshal(w.Body.Bytes(), &reply); err != nil || w.Code != http.StatusOK {
 		t.Fatalf("%d %s: %v", w.Code, w.Body, err)
 	}
@@ -239,7 +241,9 @@ func TestClientCertificates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			service, told := proving()
-			service.policy.TrustedProxies = networks(t, tc.proxies...)
+			for _, network := range tc.proxies {
+				service.policy.TrustedProxies = append(service.policy.TrustedProxies, netip.MustParsePrefix(network))
+			}
 			r := newLogin(tc.body) // from 192.0.2.1
 			r.TLS = &tls.ConnectionState{}
 			if tc.certificate != nil {

@@ -8,6 +8,7 @@ package login
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -17,6 +18,8 @@ import (
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/clientaddr"
 	"github.com/tegata-dev/tegata/internal/denial"
+	"github.com/tegata-dev/tegata/internal/httpreply"
+	"github.com/tegata-dev/tegata/internal/loginbody"
 	"github.com/tegata-dev/tegata/internal/proof"
 )
 
@@ -33,6 +36,11 @@ type Service interface {
 	Denial() authn.Denial
 	Policy() *authn.Policy
 }
+
+var (
+	errPath   = errors.New("there is nothing at this path; logins go to /v1/login")
+	errMethod = errors.New("the path does not know this method")
+)
 
 // NewHandler serves the listener's paths. The challenges that it makes are good at this handler alone.
 func NewHandler(s Service) http.Handler { return &handler{service: s, proofs: proof.NewVerifier(nil)} }
@@ -59,7 +67,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	case "/v1/challenges":
 		if methodIs(w, r, http.MethodPost) {
-			h.challenge(w)
+			httpreply.JSON(w, "application/json", http.StatusOK, loginbody.NewChallenge(h.proofs, h.policy().Host))
 		}
 	case "/openapi.yaml":
 		if methodIs(w, r, http.MethodGet, http.MethodHead) {
@@ -67,7 +75,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			_, _ = w.Write(openAPI)
 		}
 	default:
-		writeInvalid(w, errPath)
+		httpreply.Invalid(w, http.StatusNotFound, errPath)
 	}
 }
 
@@ -76,7 +84,7 @@ func methodIs(w http.ResponseWriter, r *http.Request, allowed ...string) bool {
 		return true
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	writeInvalid(w, errMethod)
+	httpreply.Invalid(w, http.StatusMethodNotAllowed, errMethod)
 	return false
 }
 
@@ -121,19 +129,21 @@ func (h *handler) end(w http.ResponseWriter, r *http.Request, id string) {
 }
 
 func (h *handler) login(w http.ResponseWriter, r *http.Request) {
-	body, err := readRequest(w, r)
+	body, err := loginbody.Read(w, r)
 	if err != nil {
-		writeInvalid(w, err)
+		httpreply.Invalid(w, loginbody.StatusOf(err), err)
 		return
 	}
 	// From here on the request is whole: a slow sender does not shorten the time of its own denial.
 	arrival := time.Now()
-	attempt, shown, err := body.attempt()
+	attempt, err := body.Attempt(h.proofs, h.policy().Host)
 	if err != nil {
-		writeInvalid(w, err)
+		httpreply.Invalid(w, loginbody.StatusOf(err), err)
 		return
 	}
-	h.identify(r, attempt, body, shown)
+	if body.BindsDevice() && attempt.Fingerprint == nil && attempt.Proven == nil {
+		h.readCertificate(r, attempt)
+	}
 	attempt.Listener = ListenerName
 	attempt.ID = authn.NewCorrelationID()
 	attempt.Arrival = arrival
@@ -151,25 +161,25 @@ func (h *handler) deny(w http.ResponseWriter, r *http.Request, arrival time.Time
 	shape := h.service.Denial()
 	if denial.HoldBack(r.Context(), arrival, shape.ResponseTime) {
 		body, language := h.denials.Body(shape, id, r.Header.Get("Accept-Language"))
-		writeDenied(w, body, language)
+		httpreply.Denied(w, body, language)
 	}
 }
 
 // source is the person's address.
 func (h *handler) source(r *http.Request) netip.Addr {
-	return clientaddr.Of(clientaddr.Peer(r.RemoteAddr), r.Header.Values("X-Forwarded-For"), h.trustedProxies())
+	return clientaddr.Of(clientaddr.Peer(r.RemoteAddr), r.Header.Values("X-Forwarded-For"), h.policy().TrustedProxies)
 }
 
-// trustedProxies are none without a policy.
-func (h *handler) trustedProxies() []netip.Prefix {
+// policy is the relay's. Without one no proxy is trusted, and no proof is for it.
+func (h *handler) policy() *authn.Policy {
 	if policy := h.service.Policy(); policy != nil {
-		return policy.TrustedProxies
+		return policy
 	}
-	return nil
+	return &authn.Policy{}
 }
 
 func writeAllowed(w http.ResponseWriter, result authn.Result, id string) {
-	writeJSON(w, "application/json", http.StatusOK, response{
+	httpreply.JSON(w, "application/json", http.StatusOK, response{
 		Slot:     result.Slot.String(),
 		Enrolled: result.Enrolled,
 		PasswordSaving: passwordSaving{
