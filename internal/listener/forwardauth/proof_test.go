@@ -41,19 +41,24 @@ func proveTo(t *testing.T, host, nonce string) string {
 	return fmt.Sprintf(`{"user":"hanako","password":"pw","program":"viewer","viewer":"pc","proof":%q}`, compact)
 }
 
+const relayHost = "asp1.example.com"
+
+func newChallenge() *http.Request {
+	return httptest.NewRequest(http.MethodPost, "/v1/auth/challenges", http.NoBody)
+}
+
 // TestPageThatProvesItself is known by its key, once a challenge, whatever certificate the gateway tells of.
 func TestPageThatProvesItself(t *testing.T) {
-	const host = "asp1.example.com"
 	s := listenertest.Admitting()
-	s.Relay = &authn.Policy{Host: host}
+	s.Relay = &authn.Policy{Host: relayHost}
 	h := newHandler(s)
-	w := ask(h, httptest.NewRequest(http.MethodPost, "/v1/auth/challenges", http.NoBody))
+	w := ask(h, newChallenge())
 	var challenge loginbody.Challenge
 	if err := json.Unmarshal(w.Body.Bytes(), &challenge); err != nil || w.Code != http.StatusOK {
 		t.Fatalf("%d %s: %v", w.Code, w.Body, err)
 	}
 	for _, body := range []string{
-		proveTo(t, host, challenge.Nonce), proveTo(t, "asp2.example.com", challenge.Nonce), proveTo(t, host, "invented"),
+		proveTo(t, relayHost, challenge.Nonce), proveTo(t, "asp2.example.com", challenge.Nonce), proveTo(t, relayHost, "invented"),
 	} {
 		if w := ask(h, newLogin(body)); w.Code != http.StatusOK {
 			t.Fatalf("%d %s: not left to the service", w.Code, w.Body)
@@ -71,4 +76,20 @@ func TestPageThatProvesItself(t *testing.T) {
 	if w := ask(h, httptest.NewRequest(http.MethodGet, "/v1/auth/challenges", http.NoBody)); w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("GET: %d", w.Code)
 	}
+}
+
+// TestGatewaysPassProofsOn: a page behind a real gateway proves itself, and cannot twice with one challenge.
+func TestGatewaysPassProofsOn(t *testing.T) {
+	eachGateway(t, func(t *testing.T, g *gateway) {
+		got := g.send(t, http.MethodPost, "/v1/auth/challenges", "", nil, "Origin: "+g.url, "Sec-Fetch-Site: same-origin")
+		var challenge loginbody.Challenge
+		if err := json.Unmarshal([]byte(got.body), &challenge); err != nil || got.status != http.StatusOK {
+			t.Fatalf("%d %s: %v", got.status, got.body, err)
+		}
+		body := proveTo(t, relayHost, challenge.Nonce)
+		g.wantPassed(t, g.get(t, "Cookie: "+g.mustLogin(t, body)), 0)
+		if again := g.login(t, body); again.status != http.StatusUnauthorized {
+			t.Errorf("a replay: %d %s", again.status, again.body)
+		}
+	})
 }
