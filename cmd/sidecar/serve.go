@@ -37,17 +37,25 @@ func serveListeners(ctx context.Context, o *options, s *authn.Service, registry 
 }
 
 func serveLogins(ctx context.Context, o *options, h http.Handler, log logr.Logger) error {
-	return serveHTTP(ctx, o, o.loginAddress, httpserver.Options{Name: "logins", Handler: h, MaxConnections: o.maxConnections, Log: log})
+	s := httpserver.Options{Name: "logins", Handler: h, MaxConnections: o.maxConnections, Log: log}
+	return serveHTTP(ctx, o, o.loginAddress, s, o.askForCertificates)
 }
 
-// serveHTTP serves one listener, with TLS when there is a certificate.
-func serveHTTP(ctx context.Context, o *options, address string, s httpserver.Options) error {
+// serveHTTP serves one listener, with TLS when there is a certificate, adjusted.
+func serveHTTP(ctx context.Context, o *options, address string, s httpserver.Options, adjusts ...func(*tls.Config) error) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("listen for %s: %w", s.Name, err)
 	}
 	if s.TLS, err = tlsConfig(ctx, o, s.Log); err != nil {
 		return errors.Join(err, l.Close())
+	}
+	if s.TLS != nil {
+		for _, adjust := range adjusts {
+			if err := adjust(s.TLS); err != nil {
+				return errors.Join(err, l.Close())
+			}
+		}
 	}
 	s.Log.Info("Listening for "+s.Name, "address", l.Addr().String(), "tls", s.TLS != nil)
 	return httpserver.Serve(ctx, l, s)
