@@ -48,7 +48,7 @@ func (h *Handler) stopped(x *exchange) {
 	report := x.reported()
 	l, other := h.Connections.stop(report)
 	switch {
-	case other: // the session has another connection by now
+	case other:
 		return
 	case l != nil:
 		l.NoteTraffic(x.traffic())

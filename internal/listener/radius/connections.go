@@ -123,13 +123,14 @@ func (c *Connections) unindex(found *connection) {
 }
 
 // stop forgets a connection that has ended, and returns its session, nil when it is not known here. Other says
-// that what has ended is not the connection that the session has by now.
+// that the session is known and that what has ended is not its connection: it has another by now, or is another
+// gateway's.
 func (c *Connections) stop(r report) (l *session.Live, other bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	found := c.find(r)
 	if found == nil {
-		return nil, false
+		return nil, c.bySession[r.sessionID] != nil
 	}
 	if found.started && r.accounting != found.accounting {
 		return nil, true

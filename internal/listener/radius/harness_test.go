@@ -91,7 +91,8 @@ func testSpec() *v1alpha1.RADIUS {
 	}
 }
 
-func newLab(t *testing.T, options ...labOption) *lab {
+// newQuietLab listens to nothing.
+func newQuietLab(t *testing.T, options ...labOption) *lab {
 	t.Helper()
 	l := &lab{t: t, registry: prometheus.NewRegistry(), addresses: map[Port]netip.AddrPort{},
 		shape: authn.Denial{Code: 293, ResponseTime: time.Millisecond}, goesOn: func(*session.Live) bool { return true },
@@ -117,6 +118,12 @@ func newLab(t *testing.T, options ...labOption) *lab {
 	l.handler = NewHandler(Options{
 		Service: l, Clients: l.clients, Connections: l.connections, Metrics: metrics, Log: log, MaxRequests: 64,
 	})
+	return l
+}
+
+func newLab(t *testing.T, options ...labOption) *lab {
+	t.Helper()
+	l := newQuietLab(t, options...)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { l.connections.Run(ctx) })
