@@ -92,20 +92,21 @@ type exchange struct {
 	send func([]byte)
 }
 
-// receive answers one packet. It keeps nothing of raw. Whatever waits is done later, so that it returns at once.
-func (h *Handler) receive(ctx context.Context, d *door, client *nas.Client, from netip.AddrPort, raw []byte, send func([]byte)) {
+// receive answers one packet, and says whether it was one of that client's. It keeps nothing of raw. Whatever
+// waits is done later, so that it returns at once.
+func (h *Handler) receive(ctx context.Context, d *door, client *nas.Client, from netip.AddrPort, raw []byte, send func([]byte)) bool {
 	x := exchange{door: d, client: client, from: from, arrival: time.Now(), kind: kindOther, send: send}
 	if len(raw) > 0 {
 		x.kind = kindOf(raw[0])
 	}
 	if o, ok := h.admit(&x, raw); !ok {
 		h.Metrics.packets[x.kind][o].Inc()
-		return
+		return o != malformed && o != notAuthentic && o != unknownClient
 	}
 	entry, reply, fresh := d.received.begin(from, x.packet)
 	if !fresh {
 		h.repeat(&x, reply)
-		return
+		return true
 	}
 	x.entry = entry
 	switch x.kind {
@@ -117,6 +118,7 @@ func (h *Handler) receive(ctx context.Context, d *door, client *nas.Client, from
 		h.answer(&x, d.status, nil, answered)
 	case kindOther, kinds: // not permitted at any door
 	}
+	return true
 }
 
 // admit reads a packet. What is not to be answered says what it is instead.
