@@ -2,6 +2,7 @@ package v1alpha1_test
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -132,5 +133,29 @@ func TestRADIUSDefaults(t *testing.T) {
 	k.mustApply("RelayServer", "asp2", `{host: a}`, "created")
 	if got := get(k, &v1alpha1.RelayServer{}, "asp2").Spec.RADIUS; got != nil {
 		t.Errorf("a server that says nothing of RADIUS has %+v", got)
+	}
+}
+
+// TestRADIUSPageApplies applies the examples of docs/radius.md.
+func TestRADIUSPageApplies(t *testing.T) {
+	k := newKubectl(t)
+	examples := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(readPage(t, "../../docs/radius.md"), -1)
+	if len(examples) == 0 {
+		t.Fatal("it has none")
+	}
+	for _, match := range examples {
+		k.run(match[1], "apply", "-f", "-")
+	}
+}
+
+// TestRADIUSPageTellsEveryField of the part that it is about.
+func TestRADIUSPageTellsEveryField(t *testing.T) {
+	page := readPage(t, "../../docs/radius.md")
+	for _, crd := range readCRDs(t) {
+		for _, field := range fieldsOf(crd.root.Properties["spec"].Properties["radius"]) {
+			if !strings.Contains(page, "`"+field+"`") && !strings.Contains(page, field+":") && !strings.Contains(page, "."+field) {
+				t.Errorf("docs/radius.md does not tell of %s", field)
+			}
+		}
 	}
 }

@@ -210,7 +210,7 @@ func (h *Handler) answer(x *exchange, code radius.Code, attributes radius.Attrib
 			attributes = append(attributes, a)
 		}
 	}
-	reply, err := seal(code, x.id, x.authenticator, attributes, x.client.Secret())
+	reply, err := x.reply(code, attributes)
 	if err != nil { // the Proxy-States leave no room for what is to be said
 		h.complain("Request is dropped: its reply would be too long", x)
 		h.drop(x, malformed)
@@ -219,6 +219,13 @@ func (h *Handler) answer(x *exchange, code radius.Code, attributes radius.Attrib
 	x.door.received.finish(x.entry, reply)
 	h.Metrics.packets[x.kind][o].Inc()
 	x.send(reply)
+}
+
+func (x *exchange) reply(code radius.Code, attributes radius.Attributes) ([]byte, error) {
+	if x.kind == kindAccounting {
+		return acknowledge(x.id, x.authenticator, attributes, x.client.Secret())
+	}
+	return seal(code, x.id, x.authenticator, attributes, x.client.Secret())
 }
 
 // drop leaves a request without an answer, so that it is taken up anew when it comes again.
