@@ -322,6 +322,27 @@ func TestCompleteMeansObservedByEverySidecar(t *testing.T) {
 	w.resetBecomes("new-phone", metav1.ConditionTrue, v1alpha1.ReasonCleared, "")
 }
 
+// A reset that was handled by another is not Complete before what the other did is enforced: nobody knows
+// whether the other, which may be gone, has waited for that.
+func TestAlreadyHandledMeansObservedToo(t *testing.T) {
+	w := resetWorld(t)
+	behind := w.aLease("behind", 3600, w.user("taro").ResourceVersion)
+	w.create(behind)
+	w.create(w.aReset("new-phone", "taro", onMobile))
+	w.resetBecomes("new-phone", metav1.ConditionFalse, v1alpha1.ReasonEnforcing, "pod-behind")
+	w.delete(w.reset("new-phone"))
+	w.create(w.aReset("new-phone", "taro", onMobile))
+	w.resetBecomes("new-phone", metav1.ConditionFalse, v1alpha1.ReasonEnforcing, "pod-behind")
+	enforcing := w.reset("new-phone")
+	if enforcing.Status.AlreadyHandled != 1 {
+		t.Errorf("%d slots had been handled, want 1", enforcing.Status.AlreadyHandled)
+	}
+	edit(w, behind, func(l *coordinationv1.Lease) {
+		l.Annotations[liveness.AnnotationObserved] = enforcing.Status.Enforcement[0].ResourceVersion
+	})
+	w.resetBecomes("new-phone", metav1.ConditionTrue, v1alpha1.ReasonAlreadyHandled, "")
+}
+
 func TestCompleteMeansSilentOnesHaveRunOut(t *testing.T) {
 	w := resetWorld(t)
 	frozen := w.aLease("frozen", 3, w.user("taro").ResourceVersion)

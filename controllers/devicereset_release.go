@@ -146,6 +146,10 @@ func (r *resetReconciler) releaseUser(ctx context.Context, reset *v1alpha1.Devic
 		})
 		switch {
 		case err == nil:
+			// Also when nothing was written. A request that was handled before was so by another reset, which may
+			// be waiting for the sidecars still, or have been deleted while it was. The user as it is now includes
+			// that one's write, so Complete means enforced here, too. It costs time only when somebody has written
+			// the user since a sidecar's Lease was renewed last.
 			done.server, done.resourceVersion = user.Spec.ServerRef.Name, user.ResourceVersion
 			if made {
 				r.announceRelease(reset, user, done.results)

@@ -98,6 +98,11 @@ func (r *serverReconciler) provide(ctx context.Context, server *v1alpha1.RelaySe
 	if keyID != "" {
 		found.keyID = keyID
 	}
+	if problem == nil {
+		if found.wait, err = r.rotateSessionKeys(ctx, server); err != nil {
+			return found, fmt.Errorf("rotate session keys of %s/%s: %w", server.Namespace, server.Name, err)
+		}
+	}
 	// In this order: the sidecars may read what bears these names only once all of it is known to be ours.
 	for _, ensure := range []func(context.Context, *v1alpha1.RelayServer) (*obstacle, error){
 		r.ensureShards,
@@ -116,7 +121,7 @@ func (r *serverReconciler) provide(ctx context.Context, server *v1alpha1.RelaySe
 	if problem != nil {
 		found.ready = isNot(v1alpha1.ConditionReady, problem.reason, problem.message)
 		// What is in the way may bear no label of ours, and then nothing tells when it is gone.
-		found.wait = obstacleRetry
+		found.wait = earliest(found.wait, obstacleRetry)
 	}
 	return found, nil
 }

@@ -23,8 +23,9 @@ func defaultServer() v1alpha1.RelayServerSpec {
 			PerUser:   v1alpha1.ThrottleLimit{Failures: 10, Interval: duration(time.Minute)},
 			PerSource: v1alpha1.ThrottleLimit{Failures: 100, Interval: duration(time.Minute)},
 		},
-		Session:      v1alpha1.SessionPolicy{TTL: duration(8 * time.Hour)},
-		MaxStaleness: duration(5 * time.Minute),
+		Session:           v1alpha1.SessionPolicy{TTL: duration(8 * time.Hour), MaxPerUser: 16, KeyRotation: duration(720 * time.Hour)},
+		MinimumDeviceKind: v1alpha1.FingerprintOpaque,
+		MaxStaleness:      duration(5 * time.Minute),
 	}
 }
 

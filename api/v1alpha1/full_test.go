@@ -25,6 +25,10 @@ func fullUserStatus() v1alpha1.RelayUserStatus {
 		ObservedGeneration: 7,
 		LastFailure:        v1alpha1.LastFailure{Reason: v1alpha1.ReasonAdministratorNotPermitted, Time: &at},
 		FailureCount:       1 << 40, LastLoginTime: &at,
+		EndedSessions: v1alpha1.EndedSessions{UpTo: times("0", 26)},
+	}
+	for i := range v1alpha1.MaxEndedSessions {
+		status.EndedSessions.IDs = append(status.EndedSessions.IDs, fmt.Sprintf("01%024d", i))
 	}
 	for _, slot := range []v1alpha1.Slot{v1alpha1.SlotPC, v1alpha1.SlotMobile} {
 		s := v1alpha1.SlotStatus{

@@ -51,6 +51,15 @@ func TestRelayServerRules(t *testing.T) {
 		"half a throttle":      {spec: `{host: a, throttle: {perUser: {failures: 5}}}`, want: []string{"spec.throttle.perUser.interval: Required value"}},
 		"the other half":       {spec: `{host: a, throttle: {perSource: {interval: 1m}}}`, want: []string{"spec.throttle.perSource.failures: Required value"}},
 
+		"session":                     {spec: `{host: a, session: {ttl: 1m, maxPerUser: 1, keyRotation: 24h}}`},
+		"sessions, as many as may be": {spec: `{host: a, session: {ttl: 168h, maxPerUser: 1000, keyRotation: 8760h}}`},
+		"no sessions":                 {spec: `{host: a, session: {maxPerUser: 0}}`, want: []string{"spec.session.maxPerUser: Invalid value: 0: spec.session.maxPerUser in body should be greater than or equal to 1"}},
+		"too many sessions":           {spec: `{host: a, session: {maxPerUser: 1001}}`, want: []string{"spec.session.maxPerUser: Invalid value: 1001: spec.session.maxPerUser in body should be less than or equal to 1000"}},
+		"keys that rotate too often":  {spec: `{host: a, session: {keyRotation: 23h}}`, want: []string{`spec.session.keyRotation: Invalid value: "23h": must be a duration between 24h and 8760h, such as 720h`}},
+		"keys that rotate too seldom": {spec: `{host: a, session: {keyRotation: 8761h}}`, want: []string{`spec.session.keyRotation: Invalid value: "8761h": must be a duration between 24h and 8760h, such as 720h`}},
+		"minimum kind":                {spec: `{host: a, minimumDeviceKind: Certificate}`},
+		"minimum kind that is none":   {spec: `{host: a, minimumDeviceKind: Strong}`, want: []string{`spec.minimumDeviceKind: Unsupported value: "Strong": supported values: "Opaque", "Certificate", "Proof"`}},
+
 		"trusted proxies":           {spec: `{host: a, trustedProxies: [127.0.0.0/8, "::1/128"]}`},
 		"trusted proxy, host bits":  {spec: `{host: a, trustedProxies: [127.0.0.1/8]}`, want: []string{`spec.trustedProxies[0]: Invalid value: "127.0.0.1/8": ` + notANetwork}},
 		"trusted proxy twice":       {spec: `{host: a, trustedProxies: [10.0.0.0/8, 10.0.0.0/8]}`, want: []string{`spec.trustedProxies[1]: Duplicate value: "10.0.0.0/8"`}},

@@ -41,6 +41,11 @@ func TestRelayUserRules(t *testing.T) {
 		"password in the manifest":  {spec: user(`, password: {secretRef: {name: "correct horse"}}`), want: []string{`spec.password.secretRef.name: Invalid value: "correct horse": ` + notAName}},
 		"password, not a reference": {spec: user(`, password: hunter2`), want: []string{`spec.password: Invalid value: "string": spec.password in body must be of type object: "string"`}},
 
+		"minimum kind":              {spec: user(`, minimumDeviceKind: Proof`)},
+		"minimum kind that is none": {spec: user(`, minimumDeviceKind: proof`), want: []string{`spec.minimumDeviceKind: Unsupported value: "proof": supported values: "Opaque", "Certificate", "Proof"`}},
+		"sessions ended":            {spec: user(`, endSessionsBefore: "2026-01-01T00:00:00Z"`)},
+		"sessions ended, no time":   {spec: user(`, endSessionsBefore: now`), want: []string{`spec.endSessionsBefore: Invalid value: "now": spec.endSessionsBefore in body must be of type date-time: "now"`, `spec.endSessionsBefore: Invalid value: "now": spec.endSessionsBefore in body should match '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$'`}},
+
 		"valid from":              {spec: user(`, validFrom: "2026-01-01T00:00:00Z"`)},
 		"valid until":             {spec: user(`, validUntil: "2026-01-01T00:00:00+09:00"`)},
 		"valid for a second":      {spec: user(`, validFrom: "2026-01-01T00:00:00Z", validUntil: "2026-01-01T00:00:01Z"`)},

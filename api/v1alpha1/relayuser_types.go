@@ -355,7 +355,7 @@ type LastFailure struct {
 const (
 	// ConditionResetRecommended says that the last failure is one that a DeviceReset mends
 	// (DeviceMismatch, DeviceAuthUnsupported) and that no login has succeeded since. Its message is the
-	// command that mends it.
+	// command that mends it. It is False, saying so, while the server is not ready.
 	ConditionResetRecommended = "ResetRecommended"
 	// ConditionSlotNotPermitted says that a slot holds a device which the spec does not permit any more.
 	ConditionSlotNotPermitted = "SlotNotPermitted"
@@ -441,8 +441,7 @@ type RelayUserStatus struct {
 	// +kubebuilder:validation:Maximum=1000000000000000
 	// +optional
 	FailureCount int64 `json:"failureCount,omitempty"`
-	// endedSessions are the sessions that were ended before their time, by logout or to make room for newer
-	// ones.
+	// endedSessions are the sessions that were ended before their time, by logout.
 	// +optional
 	EndedSessions EndedSessions `json:"endedSessions,omitempty,omitzero"`
 	// lastLoginTime is about when a login last succeeded.

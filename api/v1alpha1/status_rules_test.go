@@ -1,6 +1,7 @@
 package v1alpha1_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -17,6 +18,19 @@ func TestStatusBounds(t *testing.T) {
 		set  func(*v1alpha1.RelayUserStatus)
 		want string
 	}{
+		"too many ended sessions": {
+			func(s *v1alpha1.RelayUserStatus) {
+				s.EndedSessions.IDs = nil
+				for i := range v1alpha1.MaxEndedSessions + 1 {
+					s.EndedSessions.IDs = append(s.EndedSessions.IDs, fmt.Sprintf("01%024d", i))
+				}
+			},
+			"status.endedSessions.ids: Too many: 33: must have at most 32 items",
+		},
+		"an ended session that is none": {
+			func(s *v1alpha1.RelayUserStatus) { s.EndedSessions.UpTo = "all" },
+			`status.endedSessions.upTo: Invalid value: "all": endedSessions.upTo in body should match '^[0-9A-HJKMNP-TV-Z]{26}$'`,
+		},
 		"a third slot": {
 			func(s *v1alpha1.RelayUserStatus) {
 				s.Slots = append(s.Slots, v1alpha1.SlotStatus{Slot: "tablet", State: v1alpha1.SlotReserved})

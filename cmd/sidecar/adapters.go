@@ -50,8 +50,8 @@ func (e enroller) Enroll(ctx context.Context, r authn.Enrollment) (authn.Enrolle
 // keepEnding has an ended session written to its user's status, under the name that the user has.
 func keepEnding(d *directory.Directory, w *endings.Writer) func(*session.Live) {
 	return func(l *session.Live) {
-		if account, _ := d.LookupUID(l.UID); account != nil {
-			w.End(account.Name, account.UID, l.ID)
+		if state := d.Subject(l.UID).State(); state != nil {
+			w.End(state.Account.Name, state.Account.UID, l.ID)
 		}
 	}
 }

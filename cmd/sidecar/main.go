@@ -21,7 +21,6 @@ import (
 	"github.com/tegata-dev/tegata/internal/directory"
 	"github.com/tegata-dev/tegata/internal/endings"
 	"github.com/tegata-dev/tegata/internal/failures"
-	"github.com/tegata-dev/tegata/internal/listener/login"
 	"github.com/tegata-dev/tegata/internal/liveness"
 	"github.com/tegata-dev/tegata/internal/password"
 	"github.com/tegata-dev/tegata/internal/session"
@@ -117,7 +116,7 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 		log.Info("Users are read; answering logins", "users", users.Users())
 		close(ready)
 		group.Go(func() error { return gateways.serve(ctx, o, service) })
-		return serveLogins(ctx, o, login.NewHandler(service), log)
+		return serveListeners(ctx, o, service, registry, log)
 	})
 	return group.Wait()
 }

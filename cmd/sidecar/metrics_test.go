@@ -49,9 +49,7 @@ func (o *oneUser) Verify(_ context.Context, _ password.Hash, plain []byte, _ pas
 	return strings.HasPrefix(string(plain), "right"), nil
 }
 
-func (o *oneUser) LookupUID(string) (*authn.Account, password.Mark) {
-	return &o.account, password.Mark{}
-}
+func (*oneUser) Subject(string) *authn.Subject { return nil }
 
 func (*oneUser) Enroll(context.Context, authn.Enrollment) (authn.Enrolled, error) {
 	return authn.Enrolled{Outcome: decision.Outcome{Verdict: decision.Enroll, Slot: decision.SlotPC}}, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/net/http/httpguts"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
@@ -28,7 +29,11 @@ type options struct {
 	identity   string
 	kubeconfig string
 
-	loginAddress   string
+	loginAddress string
+
+	forwardAuthAddress           string
+	forwardAuthCertificateHeader string
+
 	allowPlaintext bool
 	tlsCert        string
 	tlsKey         string
@@ -76,11 +81,13 @@ func parseOptions(args []string) (*options, error) {
 	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "path of a kubeconfig; without it, KUBECONFIG or the pod's service account")
 
 	fs.StringVar(&o.loginAddress, "login-address", "127.0.0.1:8293", "address at which POST /v1/login is served")
+	fs.StringVar(&o.forwardAuthAddress, "forward-auth-address", "", "address at which gateways ask whether a request may pass, such as 127.0.0.1:8295 (default: not served)")
+	fs.StringVar(&o.forwardAuthCertificateHeader, "forward-auth-certificate-header", "", "header in which a trusted proxy tells the device's certificate; it must take the header away from clients (default: none is believed)")
 	fs.BoolVar(&o.allowPlaintext, "allow-plaintext", false, "serve without TLS on an address that is not loopback: passwords cross the network in the clear")
 	fs.StringVar(&o.tlsCert, "tls-cert", "", "path of a PEM certificate; it is read again when it changes")
 	fs.StringVar(&o.tlsKey, "tls-key", "", "path of the certificate's PEM key")
 	fs.StringVar(&o.probeAddress, "probe-address", "127.0.0.1:8294", "address at which /healthz, /readyz and /metrics are served; 0 for none")
-	fs.IntVar(&o.maxConnections, "max-connections", 4096, "how many login connections are served at a time")
+	fs.IntVar(&o.maxConnections, "max-connections", 4096, "how many connections each listener serves at a time")
 
 	o.radius.addFlags(fs)
 
@@ -135,22 +142,39 @@ func (o *options) validateNumbers() error {
 	return nil
 }
 
-// validateAddresses refuses to let passwords cross a network in the clear unless that was asked for.
 func (o *options) validateAddresses() error {
-	host, err := hostOf(o.loginAddress)
+	errs := []error{o.validateListener("--login-address", o.loginAddress), o.validateForwardAuth()}
+	if o.probeAddress != "0" {
+		if _, err := hostOf(o.probeAddress); err != nil {
+			errs = append(errs, fmt.Errorf("--probe-address: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// validateListener refuses to let passwords cross a network in the clear unless that was asked for.
+func (o *options) validateListener(flag, address string) error {
+	host, err := hostOf(address)
 	if err != nil {
-		return fmt.Errorf("--login-address: %w", err)
+		return fmt.Errorf("%s: %w", flag, err)
 	}
 	if o.tlsCert == "" && !o.allowPlaintext && !isLoopback(host) {
-		return fmt.Errorf("--login-address %s is not loopback: give --tls-cert and --tls-key, or --allow-plaintext", o.loginAddress)
-	}
-	if o.probeAddress == "0" {
-		return nil
-	}
-	if _, err := hostOf(o.probeAddress); err != nil {
-		return fmt.Errorf("--probe-address: %w", err)
+		return fmt.Errorf("%s %s is not loopback: give --tls-cert and --tls-key, or --allow-plaintext", flag, address)
 	}
 	return nil
+}
+
+func (o *options) validateForwardAuth() error {
+	header := o.forwardAuthCertificateHeader
+	switch {
+	case o.forwardAuthAddress == "" && header != "":
+		return errors.New("--forward-auth-certificate-header goes with --forward-auth-address")
+	case o.forwardAuthAddress == "":
+		return nil
+	case header != "" && !httpguts.ValidHeaderFieldName(header):
+		return fmt.Errorf("--forward-auth-certificate-header %q is no name of a header", header)
+	}
+	return o.validateListener("--forward-auth-address", o.forwardAuthAddress)
 }
 
 func hostOf(address string) (string, error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/tegata-dev/tegata/internal/httpserver"
 	"github.com/tegata-dev/tegata/internal/listener/login"
 )
 
@@ -44,6 +45,12 @@ func runChild(ctx context.Context, args []string) error {
 		}
 	case childBare:
 		handler = bareHandler()
+	case childAlwaysOK:
+		return runAlwaysOK(ctx)
+	case childFewSessions:
+		return runSessions(ctx, fewSessions)
+	case childManySessions:
+		return runSessions(ctx, manySessions)
 	default:
 		return fmt.Errorf("child: no such kind %q", args[0])
 	}
@@ -91,5 +98,5 @@ func serveUntilEOF(ctx context.Context, h http.Handler) error {
 		defer cancel()
 		_, _ = io.Copy(io.Discard, os.Stdin)
 	}()
-	return login.Serve(ctx, l, login.ServerOptions{Handler: h, MaxConnections: maxConnections, Log: logr.Discard()})
+	return httpserver.Serve(ctx, l, httpserver.Options{Name: "logins", Handler: h, MaxConnections: maxConnections, Log: logr.Discard()})
 }

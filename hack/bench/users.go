@@ -104,7 +104,7 @@ func (s *synthetic) make(i int) (*v1alpha1.RelayUser, error) {
 			ServerRef: v1alpha1.LocalReference{Name: s.server},
 			Type:      v1alpha1.UserTypeGeneral,
 			Programs:  v1alpha1.Programs{Viewer: v1alpha1.ViewerPrograms{Mobile: true, Combined: true}},
-			Network:   v1alpha1.Network{Viewer: v1alpha1.NetworkLimits{AllowedCIDRs: []v1alpha1.CIDR{"127.0.0.0/8"}}},
+			Network:   v1alpha1.Network{Viewer: v1alpha1.NetworkLimits{AllowedCIDRs: []v1alpha1.CIDR{"127.0.0.0/8", "10.0.0.0/8"}}},
 			Memo:      "Tokyo office, 3rd floor",
 		},
 		Status: v1alpha1.RelayUserStatus{

@@ -58,6 +58,18 @@ type Result struct {
 // Allowed says whether the person is let in.
 func (r Result) Allowed() bool { return r.Verdict != decision.Deny }
 
+// EndedSessions are those of a user that are over although their time is not.
+type EndedSessions struct {
+	session.Ended
+	// Before ends those that began before it.
+	Before time.Time
+}
+
+// has says whether a session is one of them.
+func (e *EndedSessions) has(live *session.Live) bool {
+	return e != nil && (e.Has(live.ID) || live.Begin.Before(e.Before))
+}
+
 // PasswordSaving says which passwords a viewer may store.
 type PasswordSaving struct{ Login, Windows bool }
 
@@ -69,10 +81,8 @@ type Account struct {
 	// BindingIDs identify the bindings of the slots, empty where nothing is bound.
 	BindingIDs     [decision.SlotCount]string
 	PasswordSaving PasswordSaving
-	// EndedSessions are refused although their time is not over, and so are those that began before
-	// EndSessionsBefore.
-	EndedSessions     session.Ended
-	EndSessionsBefore time.Time
+	// EndedSessions are refused although their time is not over; nil when there are none.
+	EndedSessions *EndedSessions
 	// LastFailure and LastLogin are what the stored status says, zero when it says nothing.
 	LastFailure, LastLogin time.Time
 }
@@ -116,9 +126,8 @@ type Directory interface {
 	// Lookup finds the account that a login name belongs to, and its credential, which is the zero Hash
 	// when it has none.
 	Lookup(userName string) (*Account, password.Hash)
-	// LookupUID finds an account that is served by its UID, and the mark of its credential, which is the zero
-	// Mark when it has none.
-	LookupUID(uid string) (*Account, password.Mark)
+	// Subject finds a user by UID, nil when there is none.
+	Subject(uid string) *Subject
 	// Device digests a fingerprint; the zero Device while no key is known.
 	Device(fingerprint.Fingerprint) decision.Device
 }

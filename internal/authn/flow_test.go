@@ -38,6 +38,7 @@ type stage struct {
 	busy     error
 	during   func() // happens while a password is hashed
 	enroll   func(Enrollment) (decision.Outcome, error)
+	subjects map[string]*Subject
 	kept     []string // ids of sessions whose end was to be made known
 
 	noSessionKeys bool
@@ -61,6 +62,7 @@ func newStage(t *testing.T) *stage {
 			PerUser: Limit{Failures: 3, Interval: time.Minute}, PerSource: Limit{Failures: 6, Interval: time.Minute},
 			SessionTTL: time.Hour, SessionsPerUser: 4, FailureHistoryLimit: 10,
 		},
+		subjects: map[string]*Subject{},
 		accounts: map[string]*Account{"owner": {Name: "owner", UID: "uid-owner", User: boundUser(t)}},
 	}
 	s.enroll = func(e Enrollment) (decision.Outcome, error) { return e.Decide(&e.Account.User), nil }
@@ -134,15 +136,30 @@ func (s *stage) Verify(_ context.Context, h password.Hash, plain []byte, _ passw
 	return !h.IsZero() && string(plain) == right, nil
 }
 
-func (s *stage) LookupUID(uid string) (*Account, password.Mark) {
+// Subject is as the accounts are when it is asked for; and again, when one who follows asks.
+func (s *stage) Subject(uid string) *Subject {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, a := range s.accounts {
-		if a.UID == uid {
-			return a, s.hash.Mark()
+	if s.subjects[uid] == nil {
+		s.subjects[uid] = &Subject{}
+	}
+	s.follow()
+	return s.subjects[uid]
+}
+
+// follow tells those who follow a user what became of it. The lock is held.
+func (s *stage) follow() {
+	for uid, subject := range s.subjects {
+		var now *State
+		for _, a := range s.accounts {
+			if a.UID == uid {
+				now = &State{Account: a, Credential: s.hash.Mark()}
+			}
+		}
+		if before := subject.State(); before == nil || now == nil || *before != *now {
+			subject.Become(now)
 		}
 	}
-	return nil, password.Mark{}
 }
 
 func (s *stage) sessionKeys() *session.Keys {

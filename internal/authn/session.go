@@ -77,41 +77,76 @@ func (s *Service) checkSession(a SessionAttempt) (*session.Live, SessionResult) 
 	if err != nil {
 		return nil, refuse(decision.SessionInvalid, decision.SlotNone)
 	}
-	account, outcome := s.judge(policy, live, a.Source)
-	return live, SessionResult{Outcome: outcome, Account: account, Session: live}
+	now := s.now()
+	if m, ok := live.Memo.Load().(*memo); ok && m.holds(policy, a.Source, now) && !live.Ended() {
+		return live, SessionResult{Outcome: m.outcome, Account: m.state.Account, Session: live}
+	}
+	subject := s.directory.Subject(live.UID)
+	state := subject.State()
+	outcome := judge(policy, live, state, a.Source, now)
+	if outcome.Verdict != decision.Allow {
+		return live, SessionResult{Outcome: outcome}
+	}
+	live.Memo.Store(newMemo(policy, live, subject, state, a.Source, now, outcome))
+	return live, SessionResult{Outcome: outcome, Account: state.Account, Session: live}
 }
 
 func refuse(r decision.Reason, slot decision.Slot) SessionResult {
 	return SessionResult{Outcome: decision.Outcome{Verdict: decision.Deny, Reason: r, Slot: slot}}
 }
 
-// judge decides a session as its login would be decided now.
-func (s *Service) judge(policy *Policy, live *session.Live, source netip.Addr) (*Account, decision.Outcome) {
-	now, slot := s.now(), live.Slot()
-	account, mark := s.directory.LookupUID(live.UID)
+// judge decides a session as its login would be decided now. The state is nil when there is no such user.
+func judge(policy *Policy, live *session.Live, state *State, source netip.Addr, now time.Time) decision.Outcome {
+	slot := live.Slot()
 	in := decision.Input{
 		Now:          now,
-		PasswordOK:   mark == live.Credential,
 		ReservedOnly: policy.ReservedOnly,
 		MinimumKind:  policy.MinimumKind,
 		Attempt: decision.Attempt{
 			Program: live.Program, Viewer: live.Viewer, Source: source, MAC: live.MAC, Device: live.Device,
 		},
 	}
-	if account != nil {
-		in.User = &account.User
+	if state != nil {
+		in.User = &state.Account.User
+		in.PasswordOK = state.Credential == live.Credential
 	}
 	outcome := decision.Decide(in)
 	switch {
 	case outcome.Verdict == decision.Deny:
 	case !now.Before(live.Expire):
 		outcome = decision.Outcome{Verdict: decision.Deny, Reason: decision.SessionExpired, Slot: slot}
-	case live.Ended(), account.EndedSessions.Has(live.ID), live.Begin.Before(account.EndSessionsBefore),
+	case live.Ended(), state.Account.EndedSessions.has(live),
 		// A session registers no device: where its login would, its own registration is gone.
-		outcome.Verdict == decision.Enroll, slot != decision.SlotNone && account.BindingIDs[slot] != live.BindingID:
+		outcome.Verdict == decision.Enroll, slot != decision.SlotNone && state.Account.BindingIDs[slot] != live.BindingID:
 		outcome = decision.Outcome{Verdict: decision.Deny, Reason: decision.SessionEnded, Slot: slot}
 	}
-	return account, outcome
+	return outcome
+}
+
+// memo is all that an admission was decided on. While none of it changes, the next one is decided alike: that
+// reads a few words, where with many users each of the others is far away in memory.
+type memo struct {
+	policy  *Policy
+	subject *Subject
+	state   *State
+	source  netip.Addr
+	// decided and until bound the time: nothing that depends on it changes between them.
+	decided, until time.Time
+	outcome        decision.Outcome
+}
+
+func newMemo(policy *Policy, live *session.Live, subject *Subject, state *State, source netip.Addr, now time.Time, outcome decision.Outcome) *memo {
+	until := live.Expire
+	if end := state.Account.User.ValidUntil; !end.IsZero() && end.Before(until) {
+		until = end
+	}
+	return &memo{policy: policy, subject: subject, state: state, source: source, decided: now, until: until, outcome: outcome}
+}
+
+// holds says whether everything is as it was. Policies and states do not change, but are replaced.
+func (m *memo) holds(policy *Policy, source netip.Addr, now time.Time) bool {
+	return m.policy == policy && m.subject.State() == m.state && m.source == source &&
+		!now.Before(m.decided) && now.Before(m.until)
 }
 
 const (
@@ -145,10 +180,10 @@ func (s *Service) awaitBinding(ctx context.Context, a SessionAttempt) (*session.
 }
 
 // EndSession logs the holder of a session's token out, and says whether it is the token of the session of that
-// id. One that is over already stays so.
+// id; of whichever session, without an id. One that is over already stays so.
 func (s *Service) EndSession(token, id string) bool {
 	live, err := s.sessions.Find(token)
-	if err != nil || live.ID != id {
+	if err != nil || (id != "" && live.ID != id) {
 		return false
 	}
 	// One that this sidecar has not seen in use is to be ended everywhere all the same.
@@ -187,7 +222,7 @@ func (s *Service) stillGood(live *session.Live) bool {
 		return true
 	}
 	source, _ := netip.ParseAddr(live.Details.Source)
-	_, outcome := s.judge(policy, live, source)
+	outcome := judge(policy, live, s.directory.Subject(live.UID).State(), source, s.now())
 	switch outcome.Reason {
 	case decision.SourceAddressDenied:
 		return true // of requests, not of the session

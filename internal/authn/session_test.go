@@ -34,6 +34,9 @@ func (s *stage) admitted(t *testing.T) Result {
 
 func (s *stage) request(t *testing.T, token string) SessionResult {
 	t.Helper()
+	s.mu.Lock()
+	s.follow()
+	s.mu.Unlock()
 	return s.CheckSession(t.Context(), SessionAttempt{
 		Listener: "test", Arrival: time.Now(), Token: token, Source: netip.MustParseAddr(home),
 	})
@@ -85,16 +88,20 @@ func TestSessionsFollowTheUser(t *testing.T) {
 		"network withdrawn": {user(func(u *decision.User) {
 			u.ViewerNetwork.CIDRs = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
 		}), decision.SourceAddressDenied},
-		"MAC addresses limited":         {user(func(u *decision.User) { u.ViewerNetwork.MACs = []decision.MAC{{1}} }), decision.MACAddressDenied},
-		"kind withdrawn":                {user(func(u *decision.User) { u.MinimumKind = decision.KindProof }), decision.DeviceKindNotPermitted},
-		"kind withdrawn by the relay":   {func(s *stage) { s.policy.MinimumKind = decision.KindCertificate }, decision.DeviceKindNotPermitted},
+		"MAC addresses limited": {user(func(u *decision.User) { u.ViewerNetwork.MACs = []decision.MAC{{1}} }), decision.MACAddressDenied},
+		"kind withdrawn":        {user(func(u *decision.User) { u.MinimumKind = decision.KindProof }), decision.DeviceKindNotPermitted},
+		"kind withdrawn by the relay": {func(s *stage) {
+			policy := *s.policy
+			policy.MinimumKind = decision.KindCertificate
+			s.policy = &policy
+		}, decision.DeviceKindNotPermitted},
 		"slot reset, device denied":     {slot(decision.SlotState{Revoked: []decision.Digest{own}}, ""), decision.DeviceRevoked},
 		"slot reset":                    {slot(decision.SlotState{}, ""), decision.SessionEnded},
 		"slot reset and reserved":       {slot(decision.SlotState{State: decision.Reserved, Digest: digest(t, otherDevice)}, ""), decision.DeviceNotRegistered},
 		"another device bound":          {slot(decision.SlotState{State: decision.Registered, Digest: digest(t, otherDevice)}, "b2"), decision.DeviceMismatch},
 		"bound again after a reset":     {slot(decision.SlotState{State: decision.Registered, Digest: own}, "b2"), decision.SessionEnded},
-		"all ended by an administrator": {func(s *stage) { s.account(func(a *Account) { a.EndSessionsBefore = s.now.Add(1) }) }, decision.SessionEnded},
-		"earlier ones ended":            {func(s *stage) { s.account(func(a *Account) { a.EndSessionsBefore = s.now }) }, decision.ReasonNone},
+		"all ended by an administrator": {func(s *stage) { s.account(func(a *Account) { a.EndedSessions = &EndedSessions{Before: s.now.Add(1)} }) }, decision.SessionEnded},
+		"earlier ones ended":            {func(s *stage) { s.account(func(a *Account) { a.EndedSessions = &EndedSessions{Before: s.now} }) }, decision.ReasonNone},
 		"its time over":                 {func(s *stage) { s.now = s.now.Add(s.policy.SessionTTL) }, decision.SessionExpired},
 		"just before":                   {func(s *stage) { s.now = s.now.Add(s.policy.SessionTTL - 1) }, decision.ReasonNone},
 		"relay gone":                    {func(s *stage) { s.policy = nil }, decision.ServerUnavailable},
@@ -175,7 +182,10 @@ func TestLogout(t *testing.T) {
 		t.Error("a session was ended by something that is not its token")
 	}
 	s.wantSession(t, token, decision.ReasonNone)
-	if !s.EndSession(token, id) || !s.EndSession(token, id) {
+	if s.EndSession("x"+token, "") || s.EndSession("", "") {
+		t.Error("what is no token ended a session")
+	}
+	if !s.EndSession(token, id) || !s.EndSession(token, "") {
 		t.Error("logging out, and once more, is refused")
 	}
 	s.wantSession(t, token, decision.SessionEnded)
@@ -190,7 +200,10 @@ func TestLogoutElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, token := sessionStage(t)
 		id := s.request(t, token).Session.ID
-		s.account(func(a *Account) { a.EndedSessions.Add(s.now, 32, id) })
+		s.account(func(a *Account) {
+			a.EndedSessions = &EndedSessions{}
+			a.EndedSessions.Add(s.now, 32, id)
+		})
 		s.wantSession(t, token, decision.SessionEnded)
 	})
 }
@@ -240,6 +253,7 @@ func TestABindingOnItsWay(t *testing.T) {
 					s.mu.Lock()
 					defer s.mu.Unlock()
 					s.accounts["owner"] = known
+					s.follow()
 					close(done)
 				})
 				start := time.Now()

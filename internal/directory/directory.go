@@ -8,13 +8,13 @@ package directory
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/authn"
@@ -36,10 +36,12 @@ type Directory struct {
 	sessionKeys atomic.Pointer[session.Keys]
 	radius      radius
 
-	mu     sync.RWMutex
-	users  map[string]*entry                        // by UID
-	names  map[string][]*entry                      // by normalised login name, the one that is served first
-	hashes [credential.Shards]map[string]storedHash // by UID
+	mu    sync.RWMutex
+	users map[string]*entry   // by UID
+	names map[string][]*entry // by normalised login name, the one that is served first
+	// subjects are those of users that somebody follows, by UID.
+	subjects map[string]*authn.Subject
+	hashes   [credential.Shards]map[string]storedHash // by UID
 
 	// observed is the newest resourceVersion of RelayUsers that users reflects, and when it was told so.
 	observed     string
@@ -58,7 +60,7 @@ type storedHash struct {
 // entry is one RelayUser, whether or not it is the one that is served under its name.
 type entry struct {
 	account         *authn.Account
-	resourceVersion string
+	resourceVersion uint64 // 0 when it is no number
 	loginName       string
 	created         time.Time
 	// resets changes with every DeviceReset that is carried out on the user.
@@ -72,6 +74,8 @@ func New(server string) *Directory {
 		server: server,
 		users:  map[string]*entry{},
 		names:  map[string][]*entry{},
+
+		subjects: map[string]*authn.Subject{},
 	}
 }
 
@@ -99,18 +103,49 @@ func (d *Directory) Lookup(userName string) (*authn.Account, password.Hash) {
 	return account, d.credential(account.UID).hash
 }
 
-// LookupUID finds an account that is served, and the mark of its credential.
-func (d *Directory) LookupUID(uid string) (*authn.Account, password.Mark) {
+// Subject follows a user, nil when there is none of that UID.
+func (d *Directory) Subject(uid string) *authn.Subject {
 	d.mu.RLock()
-	defer d.mu.RUnlock()
+	subject, known := d.subjects[uid], d.users[uid] != nil
+	d.mu.RUnlock()
+	if subject != nil || !known {
+		return subject
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.users[uid] == nil || d.subjects[uid] != nil {
+		return d.subjects[uid]
+	}
+	subject = &authn.Subject{}
+	d.subjects[uid] = subject
+	d.refresh(uid)
+	return subject
+}
+
+// refresh tells those who follow a user what it is now. It needs d.mu.
+func (d *Directory) refresh(uid string) {
+	subject := d.subjects[uid]
+	if subject == nil {
+		return
+	}
 	e := d.users[uid]
 	if e == nil {
-		return nil, password.Mark{}
+		subject.Become(nil)
+		delete(d.subjects, uid)
+		return
 	}
 	if candidates := d.names[e.loginName]; len(candidates) == 0 || candidates[0] != e {
-		return nil, password.Mark{} // another user is served under this one's name
+		subject.Become(nil) // another user is served under this one's name
+		return
 	}
-	return e.account, d.credential(uid).mark
+	subject.Become(&authn.State{Account: e.account, Credential: d.credential(uid).mark})
+}
+
+// refreshName tells those who follow any user of a login name. It needs d.mu.
+func (d *Directory) refreshName(name string) {
+	for _, e := range d.names[name] {
+		d.refresh(e.account.UID)
+	}
 }
 
 // credential needs d.mu.
@@ -165,7 +200,7 @@ func (d *Directory) put(u *v1alpha1.RelayUser, list uint64) (reset bool) {
 	e.list = list
 	d.mu.Lock()
 	old := d.users[e.account.UID]
-	if old != nil && newer(old.resourceVersion, e.resourceVersion) {
+	if old != nil && old.resourceVersion > e.resourceVersion && e.resourceVersion > 0 {
 		old.list = list // it was advanced beyond this event
 		d.mu.Unlock()
 		return false
@@ -182,7 +217,7 @@ func (d *Directory) Advance(u *v1alpha1.RelayUser) {
 	e := newEntry(u)
 	d.mu.Lock()
 	old := d.users[e.account.UID]
-	known := old != nil && newer(e.resourceVersion, old.resourceVersion)
+	known := old != nil && e.resourceVersion > old.resourceVersion && old.resourceVersion > 0
 	if known {
 		e.list = old.list
 		d.replace(e)
@@ -193,29 +228,28 @@ func (d *Directory) Advance(u *v1alpha1.RelayUser) {
 	}
 }
 
-func newer(a, b string) bool {
-	order, err := resourceversion.CompareResourceVersion(a, b)
-	return err == nil && order > 0
-}
-
 func newEntry(u *v1alpha1.RelayUser) *entry {
 	name, err := loginname.Normalize(u.LoginName())
 	if err != nil {
 		name = ""
 	}
+	// Of one kind of object they compare as decimal numbers (KEP-5504).
+	resourceVersion, _ := strconv.ParseUint(u.ResourceVersion, 10, 64)
 	return &entry{
-		account: accountOf(u), resourceVersion: u.ResourceVersion, loginName: name, created: u.CreationTimestamp.Time,
+		account: accountOf(u), resourceVersion: resourceVersion, loginName: name, created: u.CreationTimestamp.Time,
 		resets: resetMark(u),
 	}
 }
 
 // replace needs d.mu.
 func (d *Directory) replace(e *entry) {
-	d.drop(e.account.UID)
+	d.forget(e.account.UID)
 	d.users[e.account.UID] = e
 	if e.loginName != "" {
 		d.names[e.loginName] = insertServedFirst(d.names[e.loginName], e)
 	}
+	d.refresh(e.account.UID)
+	d.refreshName(e.loginName)
 }
 
 func resetMark(u *v1alpha1.RelayUser) int64 {
@@ -237,6 +271,16 @@ func (d *Directory) remove(uid string) {
 
 // drop needs d.mu.
 func (d *Directory) drop(uid string) {
+	e := d.users[uid]
+	d.forget(uid)
+	d.refresh(uid)
+	if e != nil {
+		d.refreshName(e.loginName)
+	}
+}
+
+// forget takes a user out of the indexes. It needs d.mu.
+func (d *Directory) forget(uid string) {
 	e := d.users[uid]
 	if e == nil {
 		return
@@ -292,10 +336,15 @@ func (d *Directory) putHashes(shard int, byUID map[string]password.Hash) {
 	d.mu.Lock()
 	before := d.hashes[shard]
 	d.hashes[shard] = stored
-	d.mu.Unlock()
-	for uid, old := range before {
-		if stored[uid].mark != old.mark {
-			d.changed(uid)
+	var changed []string
+	for uid := range d.subjects {
+		if credential.Shard(types.UID(uid)) == shard && stored[uid].mark != before[uid].mark {
+			changed = append(changed, uid)
 		}
 	}
+	for _, uid := range changed {
+		d.refresh(uid)
+	}
+	d.mu.Unlock()
+	d.changed(changed...)
 }

@@ -105,10 +105,9 @@ func accountOf(u *v1alpha1.RelayUser) *authn.Account {
 		PasswordSaving: authn.PasswordSaving{
 			Login: u.Spec.PasswordSaving.Login, Windows: u.Spec.PasswordSaving.Windows,
 		},
-		EndedSessions:     session.Ended{IDs: u.Status.EndedSessions.IDs, UpTo: u.Status.EndedSessions.UpTo},
-		EndSessionsBefore: timeOf(u.Spec.EndSessionsBefore),
-		LastFailure:       timeOf(u.Status.LastFailure.Time),
-		LastLogin:         timeOf(u.Status.LastLoginTime),
+		EndedSessions: endedSessions(u),
+		LastFailure:   timeOf(u.Status.LastFailure.Time),
+		LastLogin:     timeOf(u.Status.LastLoginTime),
 	}
 	for slot, name := range SlotNames {
 		if s := binding.Find(&u.Status, name); s != nil && s.Binding != nil {
@@ -116,6 +115,17 @@ func accountOf(u *v1alpha1.RelayUser) *authn.Account {
 		}
 	}
 	return a
+}
+
+func endedSessions(u *v1alpha1.RelayUser) *authn.EndedSessions {
+	stored := &u.Status.EndedSessions
+	if len(stored.IDs) == 0 && stored.UpTo == "" && u.Spec.EndSessionsBefore == nil {
+		return nil
+	}
+	return &authn.EndedSessions{
+		Ended:  session.Ended{IDs: stored.IDs, UpTo: stored.UpTo},
+		Before: timeOf(u.Spec.EndSessionsBefore),
+	}
 }
 
 // policyOf reads a RelayServer's policy.

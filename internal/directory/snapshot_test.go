@@ -27,7 +27,7 @@ func attempt(u *v1alpha1.RelayUser, program decision.Program, viewer decision.Vi
 	user := DecisionUser(u)
 	var device decision.Device
 	if viewer != decision.ViewerUnbound && program == decision.ProgramViewer {
-		device.Digests = []decision.Digest{"k1:own"}
+		device = decision.Device{Digests: []decision.Digest{"k1:own"}, Kind: decision.KindOpaque}
 	}
 	return decision.Decide(decision.Input{
 		Now: noon, User: &user, PasswordOK: true,
@@ -78,6 +78,8 @@ func TestEveryFieldOfTheUserPage(t *testing.T) {
 			enroll(decision.SlotPC), denied(decision.OutsideValidity, decision.SlotPC)},
 		"validUntil": {viewer, pc, nil, func(u *v1alpha1.RelayUser) { u.Spec.ValidUntil = &atNoon },
 			enroll(decision.SlotPC), denied(decision.OutsideValidity, decision.SlotPC)},
+		"minimumDeviceKind": {viewer, pc, nil, func(u *v1alpha1.RelayUser) { u.Spec.MinimumDeviceKind = v1alpha1.FingerprintProof },
+			enroll(decision.SlotPC), denied(decision.DeviceKindNotPermitted, decision.SlotPC)},
 		"programs.viewer.unbound": {viewer, stick, nil, func(u *v1alpha1.RelayUser) { u.Spec.Programs.Viewer.Unbound = true },
 			denied(decision.DeviceAuthUnsupported, decision.SlotNone), allowed},
 		"programs.viewer.mobile": {viewer, mobile, nil, func(u *v1alpha1.RelayUser) { u.Spec.Programs.Viewer.Mobile = true },
@@ -103,6 +105,7 @@ func TestEveryFieldOfTheUserPage(t *testing.T) {
 		"passwordSaving.login":    "TestAccountTellsPasswordSaving",
 		"passwordSaving.windows":  "TestAccountTellsPasswordSaving",
 		"memo":                    "TestMemoIsNotKept",
+		"endSessionsBefore":       "TestEndedSessionsAreTold",
 	}
 	for _, path := range leaves(reflect.TypeFor[v1alpha1.RelayUserSpec](), "") {
 		if _, ok := rows[path]; !ok && elsewhereTested[path] == "" {
@@ -123,6 +126,19 @@ func TestEveryFieldOfTheUserPage(t *testing.T) {
 				t.Errorf("with (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestEndedSessionsAreTold(t *testing.T) {
+	u := &v1alpha1.RelayUser{}
+	u.Spec.EndSessionsBefore = &atNoon
+	u.Status.EndedSessions = v1alpha1.EndedSessions{IDs: []string{"b"}, UpTo: "a"}
+	a := accountOf(u)
+	if e := a.EndedSessions; !e.Before.Equal(noon) || !e.Has("a") || !e.Has("b") || e.Has("c") {
+		t.Errorf("%+v", e)
+	}
+	if e := accountOf(&v1alpha1.RelayUser{}).EndedSessions; e != nil {
+		t.Errorf("of a user with none: %+v", e)
 	}
 }
 

@@ -24,8 +24,8 @@ import (
 const (
 	// workers is how many users are written at a time.
 	workers = 4
-	// spacing is the shortest time between two writes to one user: who logs in and out without end costs no
-	// more than that.
+	// spacing is how long an end waits for others of its user: who logs in and out without end costs no more
+	// than a write in that time.
 	spacing  = 200 * time.Millisecond
 	maxRetry = 10 * time.Second
 	// writeTimeout bounds one try.
@@ -73,12 +73,12 @@ func (w *Writer) End(name, uid, sessionID string) {
 	}
 	p.ended.Add(time.Now(), v1alpha1.MaxEndedSessions, sessionID)
 	w.mu.Unlock()
-	w.queue.Add(uid)
+	w.queue.AddAfter(uid, spacing)
 }
 
-// Run writes until ctx ends, and what is pending then once more.
+// Run writes until ctx ends, and then tries once to write what is left.
 func (w *Writer) Run(ctx context.Context) {
-	stop := context.AfterFunc(ctx, w.queue.ShutDownWithDrain)
+	stop := context.AfterFunc(ctx, w.queue.ShutDown)
 	defer stop()
 	var wg sync.WaitGroup
 	for range workers {
@@ -88,6 +88,19 @@ func (w *Writer) Run(ctx context.Context) {
 		})
 	}
 	wg.Wait()
+	w.flush(context.WithoutCancel(ctx))
+}
+
+// flush writes all that is pending. What cannot be written is lost to the other sidecars, which is logged.
+func (w *Writer) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	for uid, p := range w.pending { // nobody else is left
+		if err := w.store(ctx, uid, p); err != nil {
+			w.log.Error(err, "Ended sessions are not known to the other sidecars", "user", p.name)
+		}
+	}
+	clear(w.pending)
 }
 
 func (w *Writer) next(ctx context.Context) bool {
@@ -101,15 +114,10 @@ func (w *Writer) next(ctx context.Context) bool {
 		w.queue.Forget(uid)
 		return true
 	}
-	// The last writes are made although the sidecar is stopping.
-	tryCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	if err := w.store(tryCtx, uid, p); err != nil {
+	if err := w.store(ctx, uid, p); err != nil {
 		w.putBack(uid, p)
-		if ctx.Err() != nil {
-			w.log.Error(err, "Ended sessions are lost to the other sidecars", "user", p.name)
-			return true
-		}
 		w.log.Info("Ended sessions could not be stored, trying again", "user", p.name, "error", err.Error())
 		w.queue.AddRateLimited(uid)
 		return true

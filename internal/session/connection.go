@@ -42,7 +42,7 @@ func (s *Sessions) EndID(uid, id string, cause Cause) bool {
 		s.tell(l, cause)
 		return true
 	}
-	if cause.kept() {
+	if cause.told() {
 		s.Keep(&Live{Session: Session{ID: id, UID: uid}})
 	}
 	return true

@@ -72,6 +72,8 @@ func beginOf(id string) time.Time {
 // Live is a session that this sidecar knows to be used.
 type Live struct {
 	Session
+	// Memo is the decider's, to remember what it decided on last. It dies with what is known of the token.
+	Memo atomic.Value
 	// Details are empty for a session that began at another sidecar.
 	Details Details
 

@@ -1,20 +1,28 @@
 package session
 
 import (
+	"crypto/sha256"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"unsafe"
 )
 
-// maxTokens bounds how many tokens are known without checking their signatures again. One takes about a
-// kilobyte.
+// maxTokens bounds how many tokens are known without checking their signatures again.
 const maxTokens = 1 << 17
+
+// tokenKey is a token's SHA-256. A map of tokens would have to read a stored one, some 500 bytes that no cache
+// holds when there are many; the digest of the one at hand costs less than that.
+type tokenKey [sha256.Size]byte
+
+func keyFor(token string) tokenKey {
+	// Without a copy: the bytes are only read.
+	return sha256.Sum256(unsafe.Slice(unsafe.StringData(token), len(token)))
+}
 
 // Cause is why a session ended.
 type Cause string
 
-// The causes. Those that Kept says no for are in the user's state already, or in the token.
+// The causes.
 const (
 	// Logout: the person asked for it.
 	Logout Cause = "Logout"
@@ -28,8 +36,13 @@ const (
 	Stopped Cause = "Stopped"
 )
 
-// kept says whether other sidecars learn of the end only by being told.
-func (c Cause) kept() bool { return c == Logout || c == Replaced || c == Stopped }
+// lasts says whether the end is for good. The others are so for what is in the token, or as long as the user's
+// state says so.
+func (c Cause) lasts() bool { return c == Logout || c == Replaced || c == Stopped }
+
+// told says whether the other sidecars are to hear of it. That is a write to the API server: a session that was
+// replaced is none of theirs, as each has its own count, and who logs in without end must not write without end.
+func (c Cause) told() bool { return c == Logout || c == Stopped }
 
 // Observer is told of sessions that begin and end. Its methods must not block.
 type Observer interface {
@@ -57,9 +70,9 @@ type Sessions struct {
 	Options
 
 	mu     sync.Mutex
-	keys   *Keys                         // those that checked what tokens holds
-	tokens *simplelru.LRU[string, *Live] // by token
-	users  map[string]*user              // by UID
+	keys   *Keys // those that checked what tokens holds
+	tokens map[tokenKey]*Live
+	users  map[string]*user // by UID
 	count  int
 }
 
@@ -73,11 +86,7 @@ func New(o Options) *Sessions {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	tokens, err := simplelru.NewLRU[string, *Live](maxTokens, nil)
-	if err != nil {
-		panic(err) // the size is a positive constant
-	}
-	return &Sessions{Options: o, tokens: tokens, users: map[string]*user{}}
+	return &Sessions{Options: o, tokens: map[tokenKey]*Live{}, users: map[string]*user{}}
 }
 
 // Begin issues a session and returns it with its token. Its error is ErrNoKeys, or one of signing.
@@ -89,7 +98,7 @@ func (s *Sessions) Begin(session Session, d Details) (l *Live, token string, err
 	if token, err = keys.sign(s.Issuer, &session); err != nil {
 		return nil, "", err
 	}
-	l = s.know(keys, token, &Live{Session: session, Details: d})
+	l = s.know(keys, keyFor(token), &Live{Session: session, Details: d})
 	s.Admit(l)
 	return l, token, nil
 }
@@ -101,30 +110,38 @@ func (s *Sessions) Find(token string) (*Live, error) {
 	if keys == nil {
 		return nil, ErrNoKeys
 	}
-	if l := s.known(keys, token); l != nil {
+	if len(token) > maxTokenBytes {
+		return nil, ErrInvalid
+	}
+	key := keyFor(token)
+	if l := s.known(keys, key); l != nil {
 		return l, nil
 	}
 	verified, err := keys.verify(s.Issuer, token, s.Now())
 	if err != nil {
 		return nil, err
 	}
-	return s.know(keys, token, &Live{Session: *verified}), nil
+	return s.know(keys, key, &Live{Session: *verified}), nil
 }
 
 // known finds a token that was checked before, with keys that are still the same.
-func (s *Sessions) known(keys *Keys, token string) *Live {
+func (s *Sessions) known(keys *Keys, key tokenKey) *Live {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.trust(keys)
+	return s.tokens[key]
+}
+
+// trust forgets the tokens that other keys have checked. It needs s.mu.
+func (s *Sessions) trust(keys *Keys) {
 	if s.keys != keys {
 		s.keys = keys
-		s.tokens.Purge()
+		clear(s.tokens)
 	}
-	l, _ := s.tokens.Get(token)
-	return l
 }
 
 // know keeps what a token holds, and returns the session of that id that is live, if there is one.
-func (s *Sessions) know(keys *Keys, token string, l *Live) *Live {
+func (s *Sessions) know(keys *Keys, key tokenKey, l *Live) *Live {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if u := s.users[l.UID]; u != nil {
@@ -135,9 +152,14 @@ func (s *Sessions) know(keys *Keys, token string, l *Live) *Live {
 			l.ended.Store(true)
 		}
 	}
-	if s.keys == keys {
-		s.tokens.Add(token, l)
+	s.trust(keys)
+	if len(s.tokens) >= maxTokens {
+		for other := range s.tokens { // any of them: its signature is checked again when it is next shown
+			delete(s.tokens, other)
+			break
+		}
 	}
+	s.tokens[key] = l
 	return l
 }
 
@@ -191,7 +213,7 @@ func (s *Sessions) drop(u *user, l *Live, cause Cause) {
 	l.live.Store(false)
 	delete(u.live, l.ID)
 	s.count--
-	if cause.kept() {
+	if cause.lasts() {
 		l.ended.Store(true)
 		u.ended.Add(s.Now(), maxEnded, l.ID)
 	}
@@ -202,7 +224,7 @@ const maxEnded = 32
 
 // tell tells of an end.
 func (s *Sessions) tell(l *Live, cause Cause) {
-	if cause.kept() {
+	if cause.told() {
 		s.Keep(l)
 	}
 	at := s.Now()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/httpserver"
 )
 
 var (
@@ -58,7 +59,7 @@ func TestDenialsAreByteIdenticalForEveryReason(t *testing.T) {
 	all := denials()
 	service := denying(decision.UnknownUser)
 	service.check = func(_ context.Context, a *authn.Attempt) authn.Result { return all[a.UserName] }
-	s := serve(t, ServerOptions{Handler: NewHandler(service)})
+	s := serve(t, httpserver.Options{Handler: NewHandler(service)})
 	for name, tc := range map[string]struct {
 		headers  []string
 		wantLang string
@@ -177,7 +178,7 @@ func TestAdmissionIsTold(t *testing.T) {
 
 // TestEndingASession: whoever shows the token of the session of that id ends it, and nobody else learns anything.
 func TestEndingASession(t *testing.T) {
-	s := serve(t, ServerOptions{Handler: NewHandler(denying(decision.UnknownUser))})
+	s := serve(t, httpserver.Options{Handler: NewHandler(denying(decision.UnknownUser))})
 	ask := func(method, path, authorization string) answer {
 		return parse(t, s.send(method+" "+path+" HTTP/1.1\r\nHost: relay\r\nConnection: close\r\nContent-Length: 0\r\nAuthorization: "+authorization+"\r\n\r\n"))
 	}

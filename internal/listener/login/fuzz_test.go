@@ -10,6 +10,8 @@ import (
 
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/httpreply"
+	"github.com/tegata-dev/tegata/internal/loginbody"
 )
 
 // FuzzLoginBody: every body is either refused as invalid, and nothing asked, or becomes one attempt
@@ -36,7 +38,7 @@ func FuzzLoginBody(f *testing.F) {
 		}
 		assertBounded(t, asked[0])
 		// Whoever reads JSON differently, a proxy that inspects bodies for one, must see the same login.
-		var again request
+		var again loginbody.Request
 		if err := json.Unmarshal([]byte(body), &again); err != nil {
 			t.Fatalf("encoding/json refuses what was accepted: %v", err)
 		}
@@ -54,21 +56,21 @@ func assertRefused(t *testing.T, w *httptest.ResponseRecorder, attempts int) {
 	if attempts != 0 {
 		t.Fatalf("refused, and yet %d attempts", attempts)
 	}
-	var p problem
-	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status != w.Code || p.Type != typeInvalid {
+	var p httpreply.Problem
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status != w.Code || p.Type != httpreply.TypeInvalid {
 		t.Fatalf("%v: %s", err, w.Body)
 	}
 }
 
 func assertBounded(t *testing.T, a *authn.Attempt) {
 	t.Helper()
-	if n := len(a.UserName); n < 1 || n > maxUserBytes || !utf8.ValidString(a.UserName) {
+	if n := len(a.UserName); n < 1 || n > loginbody.MaxUserBytes || !utf8.ValidString(a.UserName) {
 		t.Fatalf("user of %d bytes", n)
 	}
-	if n := len(a.Password); n < 1 || n > maxPasswordBytes || !utf8.Valid(a.Password) {
+	if n := len(a.Password); n < 1 || n > loginbody.MaxPasswordBytes || !utf8.Valid(a.Password) {
 		t.Fatalf("password of %d bytes", n)
 	}
-	if n := len(a.Destination); n > maxDestinationBytes {
+	if n := len(a.Destination); n > loginbody.MaxDestinationBytes {
 		t.Fatalf("destination of %d bytes", n)
 	}
 	viewer := a.Program == decision.ProgramViewer && a.Viewer != decision.ViewerUnknown

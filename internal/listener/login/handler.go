@@ -8,6 +8,7 @@ package login
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -17,6 +18,8 @@ import (
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/clientaddr"
 	"github.com/tegata-dev/tegata/internal/denial"
+	"github.com/tegata-dev/tegata/internal/httpreply"
+	"github.com/tegata-dev/tegata/internal/loginbody"
 )
 
 // ListenerName labels this listener's metrics and logs.
@@ -32,6 +35,11 @@ type Service interface {
 	Denial() authn.Denial
 	Policy() *authn.Policy
 }
+
+var (
+	errPath   = errors.New("there is nothing at this path; logins go to /v1/login")
+	errMethod = errors.New("the path does not know this method")
+)
 
 // NewHandler serves the listener's paths.
 func NewHandler(s Service) http.Handler { return &handler{service: s} }
@@ -61,7 +69,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			_, _ = w.Write(openAPI)
 		}
 	default:
-		writeInvalid(w, errPath)
+		httpreply.Invalid(w, http.StatusNotFound, errPath)
 	}
 }
 
@@ -70,7 +78,7 @@ func methodIs(w http.ResponseWriter, r *http.Request, allowed ...string) bool {
 		return true
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	writeInvalid(w, errMethod)
+	httpreply.Invalid(w, http.StatusMethodNotAllowed, errMethod)
 	return false
 }
 
@@ -115,16 +123,16 @@ func (h *handler) end(w http.ResponseWriter, r *http.Request, id string) {
 }
 
 func (h *handler) login(w http.ResponseWriter, r *http.Request) {
-	body, err := readRequest(w, r)
+	body, err := loginbody.Read(w, r)
 	if err != nil {
-		writeInvalid(w, err)
+		httpreply.Invalid(w, loginbody.StatusOf(err), err)
 		return
 	}
 	// From here on the request is whole: a slow sender does not shorten the time of its own denial.
 	arrival := time.Now()
-	attempt, err := body.attempt()
+	attempt, err := body.Attempt()
 	if err != nil {
-		writeInvalid(w, err)
+		httpreply.Invalid(w, loginbody.StatusOf(err), err)
 		return
 	}
 	attempt.Listener = ListenerName
@@ -144,7 +152,7 @@ func (h *handler) deny(w http.ResponseWriter, r *http.Request, arrival time.Time
 	shape := h.service.Denial()
 	if denial.HoldBack(r.Context(), arrival, shape.ResponseTime) {
 		body, language := h.denials.Body(shape, id, r.Header.Get("Accept-Language"))
-		writeDenied(w, body, language)
+		httpreply.Denied(w, body, language)
 	}
 }
 
@@ -158,7 +166,7 @@ func (h *handler) source(r *http.Request) netip.Addr {
 }
 
 func writeAllowed(w http.ResponseWriter, result authn.Result, id string) {
-	writeJSON(w, "application/json", http.StatusOK, response{
+	httpreply.JSON(w, "application/json", http.StatusOK, response{
 		Slot:     result.Slot.String(),
 		Enrolled: result.Enrolled,
 		PasswordSaving: passwordSaving{

@@ -2,14 +2,12 @@ package login
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +17,7 @@ import (
 
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/httpserver"
 	"github.com/tegata-dev/tegata/internal/session"
 )
 
@@ -93,7 +92,7 @@ type server struct {
 	done    chan error
 }
 
-func serve(t *testing.T, o ServerOptions) *server {
+func serve(t *testing.T, o httpserver.Options) *server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -107,7 +106,7 @@ func serve(t *testing.T, o ServerOptions) *server {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	s := &server{t: t, address: l.Addr().String(), stop: stop, done: make(chan error, 1)}
-	go func() { s.done <- Serve(ctx, l, o); close(s.done) }()
+	go func() { s.done <- httpserver.Serve(ctx, l, o); close(s.done) }()
 	t.Cleanup(func() {
 		stop()
 		s.wait()
@@ -215,35 +214,4 @@ func parse(t *testing.T, raw string) answer {
 		t.Fatalf("%v in %.200q", err, raw)
 	}
 	return a
-}
-
-func networks(t testing.TB, cidrs ...string) []netip.Prefix {
-	t.Helper()
-	var all []netip.Prefix
-	for _, c := range cidrs {
-		p, err := netip.ParsePrefix(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, p)
-	}
-	return all
-}
-
-// logBuffer collects log lines.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) line(prefix, args string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.b.WriteString(prefix + " " + args + "\n")
-}
-
-func (l *logBuffer) lines() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Split(strings.TrimSuffix(l.b.String(), "\n"), "\n")
 }

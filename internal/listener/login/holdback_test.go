@@ -10,6 +10,7 @@ import (
 
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/httpserver"
 )
 
 func TestDenialsLeaveAtTheirTime(t *testing.T) {
@@ -109,7 +110,7 @@ func TestHangingUpEndsTheWait(t *testing.T) {
 		checked <- ctx
 		return authn.Result{}
 	}
-	s := serve(t, ServerOptions{Handler: NewHandler(service)})
+	s := serve(t, httpserver.Options{Handler: NewHandler(service)})
 	conn := s.dial()
 	if _, err := io.WriteString(conn, post(goodBody)); err != nil {
 		t.Fatal(err)

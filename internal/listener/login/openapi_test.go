@@ -16,6 +16,7 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 
 	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/httpreply"
 )
 
 // description is openapi.yaml, by which requests and responses can be judged.
@@ -123,9 +124,9 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	}{
 		"admitted":   {NewHandler(allowing()).ServeHTTP, http.StatusOK},
 		"denied":     {NewHandler(denying(decision.Throttled)).ServeHTTP, http.StatusUnauthorized},
-		"too large":  {func(w http.ResponseWriter, _ *http.Request) { writeInvalid(w, errTooLarge) }, http.StatusRequestEntityTooLarge},
-		"not JSON":   {func(w http.ResponseWriter, _ *http.Request) { writeInvalid(w, errMediaType) }, http.StatusUnsupportedMediaType},
-		"no room":    {func(w http.ResponseWriter, _ *http.Request) { writeBusy(w) }, http.StatusServiceUnavailable},
+		"too large":  {posting(http.Header{"Content-Type": {"application/json"}}, strings.Repeat(" ", 8<<10+1)), http.StatusRequestEntityTooLarge},
+		"not JSON":   {posting(http.Header{}, goodBody), http.StatusUnsupportedMediaType},
+		"no room":    {func(w http.ResponseWriter, _ *http.Request) { httpreply.Busy(w) }, http.StatusServiceUnavailable},
 		"not a POST": {getLogin, http.StatusMethodNotAllowed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -140,6 +141,15 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 			}
 			assertEveryMemberIsDescribed(t, in, w)
 		})
+	}
+}
+
+// posting asks with another header and body than the description is asked about.
+func posting(header http.Header, body string) func(http.ResponseWriter, *http.Request) {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		r := newLogin(body)
+		r.Header = header
+		NewHandler(allowing()).ServeHTTP(w, r)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/httpreply"
 )
 
 // with is goodBody with a member replaced, added or, when the value is empty, left out.
@@ -123,11 +124,11 @@ func TestBodiesThatAreNoLoginAreRefused(t *testing.T) {
 			w := httptest.NewRecorder()
 			NewHandler(service).ServeHTTP(w, newLogin(tc.body))
 
-			var got problem
+			var got httpreply.Problem
 			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 				t.Fatalf("%v in %s", err, w.Body)
 			}
-			want := problem{Type: typeInvalid, Title: "Invalid request", Status: http.StatusBadRequest, Detail: tc.want}
+			want := httpreply.Problem{Type: httpreply.TypeInvalid, Title: "Invalid request", Status: http.StatusBadRequest, Detail: tc.want}
 			if strings.HasPrefix(tc.want, "the body is larger") {
 				want.Status = http.StatusRequestEntityTooLarge
 			}

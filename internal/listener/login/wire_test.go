@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/httpserver"
 )
 
 func TestRequestsOnTheWire(t *testing.T) {
@@ -78,7 +79,7 @@ func TestRequestsOnTheWire(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			service := allowing()
-			s := serve(t, ServerOptions{Handler: NewHandler(service)})
+			s := serve(t, httpserver.Options{Handler: NewHandler(service)})
 			got := parse(t, s.send(tc.raw))
 			if got.status != tc.want || got.header.Get("Allow") != tc.wantAllow {
 				t.Errorf("answered %v, want %d and Allow %q", got, tc.want, tc.wantAllow)
@@ -108,7 +109,7 @@ func TestBodyShorterThanItsLengthIsNoLogin(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			service := allowing()
-			s := serve(t, ServerOptions{Handler: NewHandler(service)})
+			s := serve(t, httpserver.Options{Handler: NewHandler(service)})
 			conn := s.dial()
 			if _, err := io.WriteString(conn, raw); err != nil {
 				t.Fatal(err)
@@ -136,7 +137,7 @@ func TestBodyShorterThanItsLengthIsNoLogin(t *testing.T) {
 
 func TestPipelinedLoginsAreAnsweredInOrder(t *testing.T) {
 	service := denying(decision.PasswordMismatch)
-	s := serve(t, ServerOptions{Handler: NewHandler(service)})
+	s := serve(t, httpserver.Options{Handler: NewHandler(service)})
 	open := strings.Replace(post(goodBody), "Connection: close\r\n", "", 1)
 	all := s.send(open + open + post(goodBody))
 	if got := strings.Count(all, "HTTP/1.1 401 Unauthorized\r\n"); got != 3 {

@@ -144,11 +144,17 @@ func newLab(t *testing.T, options ...labOption) *lab {
 	return l
 }
 
-func (l *lab) setSpec(spec *v1alpha1.RADIUS) {
+func tableOf(t testing.TB, spec *v1alpha1.RADIUS) *nas.Table {
+	t.Helper()
 	table, problems := nas.NewTable(spec, map[string][]byte{"vpn": []byte(shared)})
 	if len(problems) > 0 {
-		l.t.Fatal(problems)
+		t.Fatal(problems)
 	}
+	return table
+}
+
+func (l *lab) setSpec(spec *v1alpha1.RADIUS) {
+	table := tableOf(l.t, spec)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.table = table

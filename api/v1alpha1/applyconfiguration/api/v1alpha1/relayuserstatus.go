@@ -27,8 +27,7 @@ type RelayUserStatusApplyConfiguration struct {
 	LastFailure *LastFailureApplyConfiguration `json:"lastFailure,omitempty"`
 	// failureCount is how many logins were refused in all.
 	FailureCount *int64 `json:"failureCount,omitempty"`
-	// endedSessions are the sessions that were ended before their time, by logout or to make room for newer
-	// ones.
+	// endedSessions are the sessions that were ended before their time, by logout.
 	EndedSessions *EndedSessionsApplyConfiguration `json:"endedSessions,omitempty"`
 	// lastLoginTime is about when a login last succeeded.
 	LastLoginTime *metav1.Time `json:"lastLoginTime,omitempty"`

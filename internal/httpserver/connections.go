@@ -1,4 +1,4 @@
-package login
+package httpserver
 
 import (
 	"container/list"
@@ -13,7 +13,7 @@ import (
 // connections is a listener that serves at most limit connections at a time. When it is full it makes
 // room for the next one by closing the one that has waited longest for a whole request, if for grace at
 // least, so that nobody is kept out for long by connections that ask nothing, or ask it slowly. Those
-// with a login under way stay.
+// with a whole request stay.
 type connections struct {
 	net.Listener
 	limit int
@@ -171,7 +171,11 @@ func remember(ctx context.Context, c net.Conn) context.Context {
 // watchBodies marks a connection busy when the body of a request has been read to its end.
 func watchBodies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c, _ := r.Context().Value(connectionKey{}).(*connection); c != nil {
+		switch c, _ := r.Context().Value(connectionKey{}).(*connection); {
+		case c == nil:
+		case r.Body == nil || r.Body == http.NoBody:
+			c.busy() // it is whole already, and nobody may ever read its end
+		default:
 			watched := *r
 			watched.Body = &watchedBody{r.Body, c}
 			r = &watched

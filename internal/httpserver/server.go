@@ -1,4 +1,9 @@
-package login
+// Package httpserver is what all HTTP listeners share: connections and requests that are bounded in number, size
+// and time, and an end that answers what is under way.
+//
+// It must not know what is asked: that is the listeners'. Each has a server of its own, so that a flood on one
+// takes nothing from another.
+package httpserver
 
 import (
 	"cmp"
@@ -12,6 +17,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+
+	"github.com/tegata-dev/tegata/internal/httpreply"
 )
 
 // Timeouts bound a connection. Zero fields have defaults.
@@ -41,14 +48,18 @@ func (t Timeouts) withDefaults() Timeouts {
 }
 
 const (
-	// maxHeaderBytes is what net/http adds 4 KiB to.
-	maxHeaderBytes = 16 << 10
+	// defaultHeaderBytes is what net/http adds 4 KiB to.
+	defaultHeaderBytes = 16 << 10
+	// maxStreamBuffer bounds what a peer may park on one HTTP/2 stream. Bodies are smaller.
+	maxStreamBuffer = 16 << 10
 	// maxStreams bounds the requests of one HTTP/2 connection.
 	maxStreams = 100
 )
 
-// ServerOptions shape a listener.
-type ServerOptions struct {
+// Options shape a server.
+type Options struct {
+	// Name says in logs and errors what is served, such as "logins".
+	Name    string
 	Handler http.Handler
 	// TLS serves HTTPS; nil serves plain HTTP.
 	TLS *tls.Config
@@ -56,12 +67,14 @@ type ServerOptions struct {
 	// HTTP/2 may carry several on one connection. Further connections take the place of those that have
 	// waited longest for a request; further requests are answered 503.
 	MaxConnections int
+	// MaxHeaderBytes bounds a request's header: 16 KiB when zero. net/http adds 4 KiB.
+	MaxHeaderBytes int
 	Timeouts       Timeouts
 	Log            logr.Logger
 }
 
 // Serve serves until ctx ends, then lets requests under way finish.
-func Serve(ctx context.Context, l net.Listener, o ServerOptions) error {
+func Serve(ctx context.Context, l net.Listener, o Options) error {
 	o.Timeouts = o.Timeouts.withDefaults()
 	server := newServer(o)
 	l = newConnections(l, o.MaxConnections, o.Timeouts.Grace)
@@ -75,26 +88,26 @@ func Serve(ctx context.Context, l net.Listener, o ServerOptions) error {
 	}()
 	select {
 	case err := <-failed:
-		return errors.Join(fmt.Errorf("serve logins: %w", err), server.Close())
+		return errors.Join(fmt.Errorf("serve %s: %w", o.Name, err), server.Close())
 	case <-ctx.Done():
 	}
-	o.Log.Info("Draining logins")
+	o.Log.Info("Draining", "what", o.Name)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.Timeouts.Drain)
 	defer cancel()
 	if err := server.Shutdown(drain); err != nil {
-		return errors.Join(fmt.Errorf("drain logins: %w", err), server.Close())
+		return errors.Join(fmt.Errorf("drain %s: %w", o.Name, err), server.Close())
 	}
 	return nil
 }
 
-func newServer(o ServerOptions) *http.Server {
+func newServer(o Options) *http.Server {
 	return &http.Server{
 		Handler:           limitRequests(watchBodies(o.Handler), o.MaxConnections),
 		ReadHeaderTimeout: o.Timeouts.ReadHeader,
 		ReadTimeout:       o.Timeouts.Read,
 		WriteTimeout:      o.Timeouts.Write,
 		IdleTimeout:       o.Timeouts.Idle,
-		MaxHeaderBytes:    maxHeaderBytes,
+		MaxHeaderBytes:    cmp.Or(o.MaxHeaderBytes, defaultHeaderBytes),
 		TLSConfig:         o.TLS,
 		ConnState:         observe,
 		ConnContext:       remember,
@@ -103,7 +116,7 @@ func newServer(o ServerOptions) *http.Server {
 			MaxConcurrentStreams: maxStreams,
 			// Bodies are small; the defaults would let a peer park 1 MiB on every connection.
 			MaxReceiveBufferPerConnection: 64 << 10,
-			MaxReceiveBufferPerStream:     2 * maxBodyBytes,
+			MaxReceiveBufferPerStream:     maxStreamBuffer,
 		},
 	}
 }
@@ -117,7 +130,7 @@ func limitRequests(next http.Handler, limit int) http.Handler {
 			defer func() { <-slots }()
 			next.ServeHTTP(w, r)
 		default:
-			writeBusy(w)
+			httpreply.Busy(w)
 		}
 	})
 }

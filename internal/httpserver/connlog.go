@@ -1,4 +1,4 @@
-package login
+package httpserver
 
 import (
 	"context"
@@ -28,7 +28,7 @@ func (connectionLog) Enabled(context.Context, slog.Level) bool { return true }
 func (l connectionLog) Handle(_ context.Context, r slog.Record) error {
 	message := strings.TrimSpace(r.Message)
 	if strings.Contains(message, "panic serving") {
-		l.log.Error(nil, "Login handler failed", "problem", message)
+		l.log.Error(nil, "Handler failed", "problem", message)
 		return nil
 	}
 	verbosity := 1

@@ -1,4 +1,4 @@
-package login
+package httpserver
 
 import (
 	"context"
@@ -17,9 +17,6 @@ import (
 	"github.com/go-logr/logr/funcr"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
-
-	"github.com/tegata-dev/tegata/internal/authn"
-	"github.com/tegata-dev/tegata/internal/decision"
 )
 
 // certificate is one that clients with the pool trust for 127.0.0.1.
@@ -41,7 +38,7 @@ func client(t *testing.T, pool *x509.CertPool) *http.Client {
 }
 
 func askOver(c *http.Client, url string) (answer, error) {
-	response, err := c.Post(url+"/v1/login", "application/json", strings.NewReader(goodBody))
+	response, err := c.Post(url+path, "application/json", strings.NewReader(goodBody))
 	if err != nil {
 		return answer{}, err
 	}
@@ -58,14 +55,13 @@ func TestStoppingAnswersWhatIsUnderWay(t *testing.T) {
 		"HTTP/2":   {"https://", config},
 	} {
 		t.Run(name, func(t *testing.T) {
-			service := denying(decision.PasswordMismatch)
-			service.denial.ResponseTime = 400 * time.Millisecond
-			checked := make(chan struct{})
-			service.check = func(context.Context, *authn.Attempt) authn.Result {
-				close(checked)
-				return authn.Result{}
-			}
-			s := serve(t, ServerOptions{Handler: NewHandler(service), TLS: tc.tls})
+			arrived := make(chan struct{})
+			service := &service{answer: func(context.Context, string) int {
+				close(arrived)
+				<-time.After(400 * time.Millisecond)
+				return http.StatusUnauthorized
+			}}
+			s := serve(t, Options{Handler: service, TLS: tc.tls})
 			type outcome struct {
 				answer
 				err error
@@ -76,12 +72,12 @@ func TestStoppingAnswersWhatIsUnderWay(t *testing.T) {
 				got, err := askOver(c, tc.scheme+s.address)
 				outcomes <- outcome{got, err}
 			}()
-			<-checked
-			s.stop() // while the denial is held back
+			<-arrived
+			s.stop() // while the answer is held back
 
 			got := <-outcomes
 			if got.err != nil || got.status != http.StatusUnauthorized {
-				t.Errorf("the login under way: %v", got)
+				t.Errorf("the request under way: %v", got)
 			}
 			if err := <-s.done; err != nil {
 				t.Errorf("Serve: %v", err)
@@ -95,18 +91,17 @@ func TestStoppingAnswersWhatIsUnderWay(t *testing.T) {
 }
 
 func TestStoppingDoesNotWaitForEver(t *testing.T) {
-	service := denying(decision.PasswordMismatch)
-	service.denial.ResponseTime = time.Hour
-	checked := make(chan struct{})
-	service.check = func(context.Context, *authn.Attempt) authn.Result {
-		close(checked)
-		return authn.Result{}
-	}
-	s := serve(t, ServerOptions{Handler: NewHandler(service), Timeouts: Timeouts{Drain: 50 * time.Millisecond}})
+	arrived := make(chan struct{})
+	service := &service{answer: func(ctx context.Context, _ string) int {
+		close(arrived)
+		<-ctx.Done()
+		return http.StatusOK
+	}}
+	s := serve(t, Options{Handler: service, Timeouts: Timeouts{Drain: 50 * time.Millisecond}})
 	if _, err := io.WriteString(s.dial(), post(goodBody)); err != nil {
 		t.Fatal(err)
 	}
-	<-checked
+	<-arrived
 	s.stop()
 	if err := <-s.done; !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Serve: %v, want that the time ran out", err)
@@ -119,14 +114,14 @@ func TestServeReportsABrokenListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = l.Close()
-	if err := Serve(t.Context(), l, ServerOptions{Handler: NewHandler(allowing()), MaxConnections: 1}); !errors.Is(err, net.ErrClosed) {
+	if err := Serve(t.Context(), l, Options{Handler: &service{}, MaxConnections: 1}); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Serve: %v, want that the listener is closed", err)
 	}
 }
 
 func TestHTTP2(t *testing.T) {
 	config, pool := certificate(t)
-	s := serve(t, ServerOptions{Handler: NewHandler(allowing()), TLS: config})
+	s := serve(t, Options{Handler: &service{}, TLS: config})
 	got, err := askOver(client(t, pool), "https://"+s.address)
 	if err != nil {
 		t.Fatal(err)
@@ -138,14 +133,13 @@ func TestHTTP2(t *testing.T) {
 
 func TestRequestsAreBoundedAlsoOnOneConnection(t *testing.T) {
 	config, pool := certificate(t)
-	service := allowing()
 	arrived, release := make(chan struct{}), make(chan struct{})
-	service.check = func(context.Context, *authn.Attempt) authn.Result {
+	service := &service{answer: func(context.Context, string) int {
 		arrived <- struct{}{}
 		<-release
-		return authn.Result{}
-	}
-	s := serve(t, ServerOptions{Handler: NewHandler(service), TLS: config, MaxConnections: 1})
+		return http.StatusOK
+	}}
+	s := serve(t, Options{Handler: service, TLS: config, MaxConnections: 1})
 	c := client(t, pool)
 	first := make(chan error, 1)
 	go func() {
@@ -165,29 +159,27 @@ func TestRequestsAreBoundedAlsoOnOneConnection(t *testing.T) {
 	if err := <-first; err != nil {
 		t.Error(err)
 	}
-	if n := len(service.asked()); n != 1 {
-		t.Errorf("%d attempts, want 1", n)
+	if n := service.asked(); n != 1 {
+		t.Errorf("%d requests, want 1", n)
 	}
 }
 
 // TestRapidReset opens and resets streams as fast as it can (CVE-2023-44487).
 func TestRapidReset(t *testing.T) {
 	config, pool := certificate(t)
-	service := denying(decision.PasswordMismatch)
-	service.denial.ResponseTime = time.Hour
 	var running, most atomic.Int64
-	service.check = func(_ context.Context, a *authn.Attempt) authn.Result {
+	service := &service{answer: func(ctx context.Context, body string) int {
 		n := running.Add(1)
 		defer running.Add(-1)
 		for seen := most.Load(); n > seen && !most.CompareAndSwap(seen, n); {
 			seen = most.Load()
 		}
-		if a.UserName == "hanako" {
-			return authn.Result{Outcome: decision.Outcome{Verdict: decision.Allow}}
+		if body != goodBody {
+			<-ctx.Done() // until its stream is reset
 		}
-		return authn.Result{}
-	}
-	s := serve(t, ServerOptions{Handler: NewHandler(service), TLS: config})
+		return http.StatusOK
+	}}
+	s := serve(t, Options{Handler: service, TLS: config})
 	conn, err := tls.Dial("tcp", s.address, &tls.Config{RootCAs: pool, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12})
 	if err != nil {
 		t.Fatal(err)
@@ -205,7 +197,7 @@ func TestRapidReset(t *testing.T) {
 		t.Error("no settings came")
 	}
 	if n := most.Load(); n > maxStreams {
-		t.Errorf("%d logins at a time, want at most %d", n, maxStreams)
+		t.Errorf("%d requests at a time, want at most %d", n, maxStreams)
 	}
 	// Others are served meanwhile.
 	if got, err := askOver(client(t, pool), "https://"+s.address); err != nil || got.status != http.StatusOK {
@@ -247,7 +239,7 @@ func resetStreams(t *testing.T, conn net.Conn, n int) {
 	for i := range n {
 		header.Reset()
 		for _, f := range [][2]string{
-			{":method", "POST"}, {":scheme", "https"}, {":authority", "relay"}, {":path", "/v1/login"}, {"content-type", "application/json"},
+			{":method", "POST"}, {":scheme", "https"}, {":authority", "relay"}, {":path", path}, {"content-type", "application/json"},
 		} {
 			if err := encoder.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
 				t.Fatal(err)
@@ -281,8 +273,8 @@ func assertStreamLimit(t *testing.T, got []http2.Setting) {
 func TestTroubleWithConnectionsIsLoggedButDoesNotFloodTheLog(t *testing.T) {
 	config, _ := certificate(t)
 	var logged logBuffer
-	s := serve(t, ServerOptions{
-		Handler: NewHandler(allowing()), TLS: config, Log: funcr.New(logged.line, funcr.Options{Verbosity: 1}),
+	s := serve(t, Options{
+		Handler: &service{}, TLS: config, Log: funcr.New(logged.line, funcr.Options{Verbosity: 1}),
 	})
 	const failures = 40
 	for range failures {
@@ -310,9 +302,8 @@ func TestTroubleWithConnectionsIsLoggedButDoesNotFloodTheLog(t *testing.T) {
 
 func TestPanicIsLoggedAsAnError(t *testing.T) {
 	var logged logBuffer
-	service := allowing()
-	service.check = func(context.Context, *authn.Attempt) authn.Result { panic("a bug") }
-	s := serve(t, ServerOptions{Handler: NewHandler(service), Log: funcr.New(logged.line, funcr.Options{})})
+	service := &service{answer: func(context.Context, string) int { panic("a bug") }}
+	s := serve(t, Options{Handler: service, Log: funcr.New(logged.line, funcr.Options{})})
 	conn := s.dial()
 	if _, err := io.WriteString(conn, post(goodBody)); err != nil {
 		t.Fatal(err)
@@ -323,7 +314,7 @@ func TestPanicIsLoggedAsAnError(t *testing.T) {
 	s.stop()
 	s.wait()
 	all := strings.Join(logged.lines(), "\n")
-	if !strings.Contains(all, "Login handler failed") || !strings.Contains(all, "a bug") {
+	if !strings.Contains(all, "Handler failed") || !strings.Contains(all, "a bug") {
 		t.Errorf("logged %s", all)
 	}
 }

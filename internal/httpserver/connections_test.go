@@ -1,4 +1,4 @@
-package login
+package httpserver
 
 import (
 	"context"
@@ -11,9 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/tegata-dev/tegata/internal/authn"
-	"github.com/tegata-dev/tegata/internal/decision"
 )
 
 // patient are timeouts that never pass in a test.
@@ -26,17 +23,17 @@ func TestConnectionsThatAskNothingKeepNobodyOut(t *testing.T) {
 		sends   string
 		answers bool // an answer comes before the connection is left idle
 	}{
-		"nothing at all":         {"", false},
-		"half a request line":    {"POST /v1/lo", false},
-		"half a header":          {"POST /v1/login HTTP/1.1\r\nHost: relay\r\nX-", false},
-		"half a body":            {open[:len(open)-10], false},
-		"a body that never ends": {strings.Replace(open, "Content-Length: ", "Content-Length: 9", 1), false},
-		"a login, then nothing":  {open, true},
+		"nothing at all":          {"", false},
+		"half a request line":     {"POST /v1/as", false},
+		"half a header":           {"POST /v1/ask HTTP/1.1\r\nHost: relay\r\nX-", false},
+		"half a body":             {open[:len(open)-10], false},
+		"a body that never ends":  {strings.Replace(open, "Content-Length: ", "Content-Length: 9", 1), false},
+		"a request, then nothing": {open, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			timeouts := patient
 			timeouts.Grace = 20 * time.Millisecond
-			s := serve(t, ServerOptions{Handler: NewHandler(allowing()), MaxConnections: limit, Timeouts: timeouts})
+			s := serve(t, Options{Handler: &service{}, MaxConnections: limit, Timeouts: timeouts})
 			for range 10 * limit {
 				conn := s.dial()
 				if _, err := io.WriteString(conn, tc.sends); err != nil {
@@ -55,20 +52,19 @@ func TestConnectionsThatAskNothingKeepNobodyOut(t *testing.T) {
 	}
 }
 
-// crowd sends as many logins as there may be connections, and when all are under way, as many again.
+// crowd sends as many requests as there may be connections, and when all are under way, as many again.
 // release lets them be decided; outcomes has the answers to the first half and to the second.
 func crowd(t *testing.T, limit int, grace time.Duration) (release func(), outcomes [2]<-chan outcome) {
 	t.Helper()
-	service := denying(decision.PasswordMismatch)
 	arrived, decide := make(chan struct{}, 2*limit), make(chan struct{})
-	service.check = func(context.Context, *authn.Attempt) authn.Result {
+	service := &service{answer: func(context.Context, string) int {
 		arrived <- struct{}{}
 		<-decide
-		return authn.Result{}
-	}
+		return http.StatusUnauthorized
+	}}
 	timeouts := patient
 	timeouts.Grace = grace
-	s := serve(t, ServerOptions{Handler: NewHandler(service), MaxConnections: limit, Timeouts: timeouts})
+	s := serve(t, Options{Handler: service, MaxConnections: limit, Timeouts: timeouts})
 	ask := func(to chan<- outcome) {
 		raw, err := exchange(s.address, post(goodBody))
 		to <- outcome{raw, err}
@@ -86,7 +82,7 @@ func crowd(t *testing.T, limit int, grace time.Duration) (release func(), outcom
 	}
 	select {
 	case <-arrived:
-		t.Errorf("more than %d logins are under way", limit)
+		t.Errorf("more than %d requests are under way", limit)
 	case <-time.After(100 * time.Millisecond):
 	}
 	return func() { close(decide) }, outcomes
@@ -97,7 +93,7 @@ type outcome struct {
 	err error
 }
 
-func expectDenials(t *testing.T, from <-chan outcome, n int) {
+func expectAnswers(t *testing.T, from <-chan outcome, n int) {
 	t.Helper()
 	for range n {
 		got := <-from
@@ -111,20 +107,57 @@ func expectDenials(t *testing.T, from <-chan outcome, n int) {
 	}
 }
 
-func TestLoginsUnderWayAreNotPushedOut(t *testing.T) {
+func TestRequestsUnderWayAreNotPushedOut(t *testing.T) {
 	release, outcomes := crowd(t, 4, time.Millisecond)
 	release()
-	expectDenials(t, outcomes[0], 4)
+	expectAnswers(t, outcomes[0], 4)
 	for range 4 {
 		<-outcomes[1] // after so short a grace these may have been pushed out
+	}
+}
+
+// TestRequestsWithoutABodyAreWhole: their handler has no body to read to its end.
+func TestRequestsWithoutABodyAreWhole(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	timeouts := patient
+	timeouts.Grace = time.Nanosecond
+	s := serve(t, Options{MaxConnections: 1, Timeouts: timeouts, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == path {
+			close(arrived)
+			<-release
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})})
+	get := func(path string) string {
+		return "GET " + path + " HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n"
+	}
+	answers := make(chan outcome, 2)
+	for _, request := range []string{get(path), get("/other")} {
+		go func() {
+			raw, err := exchange(s.address, request)
+			answers <- outcome{raw, err}
+		}()
+		<-arrived
+	}
+	select {
+	case got := <-answers:
+		answers <- got
+		t.Error("pushed out, or answered too early")
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(release)
+	for range 2 {
+		if got := <-answers; got.err != nil || parse(t, got.raw).status != http.StatusNoContent {
+			t.Errorf("answered %v", got)
+		}
 	}
 }
 
 func TestNewConnectionsHaveTheirGrace(t *testing.T) {
 	release, outcomes := crowd(t, 4, time.Hour)
 	release()
-	expectDenials(t, outcomes[0], 4)
-	expectDenials(t, outcomes[1], 4)
+	expectAnswers(t, outcomes[0], 4)
+	expectAnswers(t, outcomes[1], 4)
 }
 
 // TestNoMoreThanTheLimitAreOpen counts, through any mixture of what connections do.
@@ -135,7 +168,7 @@ func TestNoMoreThanTheLimitAreOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	counted := newConnections(l, limit, time.Millisecond)
-	server := newServer(ServerOptions{Handler: NewHandler(allowing()), MaxConnections: limit, Timeouts: patient.withDefaults()})
+	server := newServer(Options{Handler: &service{}, MaxConnections: limit, Timeouts: patient.withDefaults()})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(counted) }()
 
@@ -197,23 +230,23 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 		first, trickle string
 	}{
 		"nothing":          {"", ""},
-		"header by letter": {"POST /v1/login HTTP/1.1\r\nHost: relay\r\nX-Y: ", "z"},
-		"header by line":   {"POST /v1/login HTTP/1.1\r\nHost: relay\r\n", "X: y\r\n"},
+		"header by letter": {"POST /v1/ask HTTP/1.1\r\nHost: relay\r\nX-Y: ", "z"},
+		"header by line":   {"POST /v1/ask HTTP/1.1\r\nHost: relay\r\n", "X: y\r\n"},
 		"body by letter":   {strings.Replace(post(""), "Content-Length: 0", "Content-Length: 8000", 1), " "},
 		"body by chunk": {
-			"POST /v1/login HTTP/1.1\r\nHost: relay\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\n \r\n",
+			"POST /v1/ask HTTP/1.1\r\nHost: relay\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\n \r\n",
 		},
 		"idle after an answer": {strings.Replace(post(goodBody), "Connection: close\r\n", "", 1), ""},
 		"half a request after an answer": {
-			strings.Replace(post(goodBody), "Connection: close\r\n", "", 1) + "POST /v1/login HTTP/1.1\r\nX-Y: ", "z",
+			strings.Replace(post(goodBody), "Connection: close\r\n", "", 1) + "POST /v1/ask HTTP/1.1\r\nX-Y: ", "z",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const short = 300 * time.Millisecond
-			service := allowing()
-			s := serve(t, ServerOptions{
-				Handler:  NewHandler(service),
+			service := &service{}
+			s := serve(t, Options{
+				Handler:  service,
 				Timeouts: Timeouts{ReadHeader: short, Read: short, Idle: short},
 			})
 			conn := s.dial()
@@ -234,8 +267,8 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 				t.Errorf("cut off after %s", took)
 			}
 			whole := strings.Contains(tc.first, goodBody)
-			if attempts := len(service.asked()); (attempts == 1) != whole {
-				t.Errorf("%d attempts: %s", attempts, answer)
+			if n := service.asked(); (n == 1) != whole {
+				t.Errorf("%d requests: %s", n, answer)
 			}
 		})
 	}

@@ -1,4 +1,8 @@
-package login
+// Package loginbody reads a login out of the JSON body of an HTTP request.
+//
+// It owns the body's strict form and bounds, the same at every HTTP listener that takes one. It judges nothing:
+// what is well formed becomes an Attempt.
+package loginbody
 
 import (
 	"errors"
@@ -17,16 +21,17 @@ import (
 	"github.com/tegata-dev/tegata/internal/fingerprint"
 )
 
-// Bounds of a request, in bytes. openapi.yaml states them.
+// Bounds of a request, in bytes. each openapi.yaml states them.
 const (
-	maxBodyBytes        = 8 << 10
-	maxUserBytes        = 512
-	maxPasswordBytes    = 256
-	maxDestinationBytes = 253
+	MaxUserBytes        = 512
+	MaxPasswordBytes    = 256
+	MaxDestinationBytes = 253
+
+	maxBodyBytes = 8 << 10
 )
 
-// request is the body of POST /v1/login; openapi.yaml describes it.
-type request struct {
+// Request is a login as it was sent; the listeners' openapi.yaml describe it.
+type Request struct {
 	User        text `json:"user"`
 	Password    text `json:"password"`
 	Program     text `json:"program"`
@@ -56,11 +61,28 @@ func (t *text) UnmarshalJSON(encoded []byte) error {
 	return nil
 }
 
-// readRequest reads a body strictly: JSON in UTF-8, no unknown, repeated or differently spelled fields,
+// Errors that have a status of their own; all others are 400.
+var (
+	errMediaType = errors.New("the Content-Type must be application/json, in UTF-8 and without a Content-Encoding")
+	errTooLarge  = fmt.Errorf("the body is larger than %d bytes", maxBodyBytes)
+)
+
+// StatusOf is the HTTP status that an error of this package is answered with.
+func StatusOf(err error) int {
+	switch {
+	case errors.Is(err, errMediaType):
+		return http.StatusUnsupportedMediaType
+	case errors.Is(err, errTooLarge):
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusBadRequest
+}
+
+// Read reads a body strictly: JSON in UTF-8, no unknown, repeated or differently spelled fields,
 // nothing after it. Errors do not quote values.
-func readRequest(w http.ResponseWriter, r *http.Request) (*request, error) {
-	if !isJSON(r.Header) {
-		return nil, errMediaType
+func Read(w http.ResponseWriter, r *http.Request) (*Request, error) {
+	if err := CheckType(r.Header); err != nil {
+		return nil, err
 	}
 	body, err := readBody(w, r)
 	if err != nil {
@@ -69,7 +91,7 @@ func readRequest(w http.ResponseWriter, r *http.Request) (*request, error) {
 	if !utf8.Valid(body) {
 		return nil, errors.New("the body is not UTF-8")
 	}
-	var parsed request
+	var parsed Request
 	strict, err := json.UnmarshalStrict(body, &parsed)
 	if err != nil {
 		return nil, errors.New("the body is not a JSON object of the documented form")
@@ -80,11 +102,14 @@ func readRequest(w http.ResponseWriter, r *http.Request) (*request, error) {
 	return &parsed, nil
 }
 
-func isJSON(h http.Header) bool {
+// CheckType refuses what is not said to be JSON in UTF-8. Forms of web pages cannot say so.
+func CheckType(h http.Header) error {
 	media, parameters, err := mime.ParseMediaType(h.Get("Content-Type"))
 	charset := parameters["charset"]
-	return err == nil && media == "application/json" && h.Get("Content-Encoding") == "" &&
-		(charset == "" || strings.EqualFold(charset, "utf-8"))
+	if err == nil && media == "application/json" && h.Get("Content-Encoding") == "" && (charset == "" || strings.EqualFold(charset, "utf-8")) {
+		return nil
+	}
+	return errMediaType
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
@@ -101,8 +126,9 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// attempt checks the fields and turns them into an Attempt, without source, id and time.
-func (r *request) attempt() (*authn.Attempt, error) {
+// Attempt checks the fields and turns them into an Attempt, without listener, source, id and time. Errors do not
+// quote values.
+func (r *Request) Attempt() (*authn.Attempt, error) {
 	a := &authn.Attempt{UserName: string(r.User), Password: []byte(r.Password), Destination: string(r.Destination)}
 	if err := r.checkLengths(); err != nil {
 		return nil, err
@@ -116,16 +142,16 @@ func (r *request) attempt() (*authn.Attempt, error) {
 	return a, nil
 }
 
-func (r *request) checkLengths() error {
+func (r *Request) checkLengths() error {
 	for _, field := range []struct {
 		name  string
 		value text
 		min   int
 		max   int
 	}{
-		{"user", r.User, 1, maxUserBytes},
-		{"password", r.Password, 1, maxPasswordBytes},
-		{"destination", r.Destination, 0, maxDestinationBytes},
+		{"user", r.User, 1, MaxUserBytes},
+		{"password", r.Password, 1, MaxPasswordBytes},
+		{"destination", r.Destination, 0, MaxDestinationBytes},
 	} {
 		if n := len(field.value); n < field.min || n > field.max {
 			return fmt.Errorf("%s must have %d to %d bytes", field.name, field.min, field.max)
@@ -141,7 +167,7 @@ var viewers = map[text]decision.Viewer{
 	"pc": decision.ViewerPC, "mobile": decision.ViewerMobile, "unbound": decision.ViewerUnbound,
 }
 
-func (r *request) parseProgram(a *authn.Attempt) error {
+func (r *Request) parseProgram(a *authn.Attempt) error {
 	switch r.Program {
 	case "viewer":
 		a.Program = decision.ProgramViewer
@@ -163,7 +189,7 @@ func (r *request) parseProgram(a *authn.Attempt) error {
 
 // parseDevice accepts a pc or mobile viewer without a fingerprint: it is denied like anybody else, and
 // the administrator is told that the viewer does not authenticate its device.
-func (r *request) parseDevice(a *authn.Attempt) error {
+func (r *Request) parseDevice(a *authn.Attempt) error {
 	if r.Fingerprint != "" {
 		f, err := fingerprint.ParseOpaque(string(r.Fingerprint))
 		if err != nil {
