@@ -43,6 +43,8 @@ type options struct {
 	probeAddress       string
 	maxConnections     int
 
+	radius radiusOptions
+
 	hashSlots int
 	hashQueue int
 
@@ -92,6 +94,8 @@ func parseOptions(args []string) (*options, error) {
 	fs.StringVar(&o.probeAddress, "probe-address", "127.0.0.1:8294", "address at which /healthz, /readyz and /metrics are served; 0 for none")
 	fs.IntVar(&o.maxConnections, "max-connections", 4096, "how many connections each listener serves at a time")
 
+	o.radius.addFlags(fs)
+
 	fs.IntVar(&o.hashSlots, "hash-slots", max(1, runtime.GOMAXPROCS(0)-1), "how many passwords are hashed at a time")
 	fs.IntVar(&o.hashQueue, "hash-queue", 0, "how many logins may wait for a hash slot, and as many again from bound devices; further ones are refused (default 16 and 32 for each slot)")
 
@@ -109,7 +113,7 @@ func parseOptions(args []string) (*options, error) {
 	if o.showVersion {
 		return o, nil
 	}
-	return o, errors.Join(o.validateNames(), o.validateNumbers(), o.validateAddresses(), o.validateTLS())
+	return o, errors.Join(o.validateNames(), o.validateNumbers(), o.validateAddresses(), o.validateTLS(), o.radius.validate(o.tlsCert))
 }
 
 // validateNames refuses names that the API server would refuse, here where they were given.

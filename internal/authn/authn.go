@@ -177,6 +177,7 @@ type Sessions interface {
 	Find(token string) (*session.Live, error)
 	Admit(l *session.Live)
 	End(l *session.Live, cause session.Cause) bool
+	EndID(uid, id string, cause session.Cause) bool
 	Review(uid string, good func(*session.Live) bool)
 	Sweep(good func(*session.Live) bool)
 }
