@@ -37,8 +37,13 @@ type options struct {
 	allowPlaintext bool
 	tlsCert        string
 	tlsKey         string
-	probeAddress   string
-	maxConnections int
+	// clientCertificates asks for certificates, of clientCA if it is not empty.
+	clientCertificates bool
+	clientCA           string
+	probeAddress       string
+	maxConnections     int
+
+	radius radiusOptions
 
 	hashSlots int
 	hashQueue int
@@ -84,8 +89,12 @@ func parseOptions(args []string) (*options, error) {
 	fs.BoolVar(&o.allowPlaintext, "allow-plaintext", false, "serve without TLS on an address that is not loopback: passwords cross the network in the clear")
 	fs.StringVar(&o.tlsCert, "tls-cert", "", "path of a PEM certificate; it is read again when it changes")
 	fs.StringVar(&o.tlsKey, "tls-key", "", "path of the certificate's PEM key")
+	fs.BoolVar(&o.clientCertificates, "tls-client-certificates", false, "ask for a client certificate: a device that connects itself, not through the relay, is known by its key")
+	fs.StringVar(&o.clientCA, "tls-client-ca", "", "path of PEM certificates: client certificates that none of them has issued are refused in the handshake")
 	fs.StringVar(&o.probeAddress, "probe-address", "127.0.0.1:8294", "address at which /healthz, /readyz and /metrics are served; 0 for none")
 	fs.IntVar(&o.maxConnections, "max-connections", 4096, "how many connections each listener serves at a time")
+
+	o.radius.addFlags(fs)
 
 	fs.IntVar(&o.hashSlots, "hash-slots", max(1, runtime.GOMAXPROCS(0)-1), "how many passwords are hashed at a time")
 	fs.IntVar(&o.hashQueue, "hash-queue", 0, "how many logins may wait for a hash slot, and as many again from bound devices; further ones are refused (default 16 and 32 for each slot)")
@@ -104,7 +113,7 @@ func parseOptions(args []string) (*options, error) {
 	if o.showVersion {
 		return o, nil
 	}
-	return o, errors.Join(o.validateNames(), o.validateNumbers(), o.validateAddresses(), o.validateTLS())
+	return o, errors.Join(o.validateNames(), o.validateNumbers(), o.validateAddresses(), o.validateTLS(), o.radius.validate(o.tlsCert))
 }
 
 // validateNames refuses names that the API server would refuse, here where they were given.
@@ -194,8 +203,17 @@ func (o *options) validateTLS() error {
 	if (o.tlsCert == "") != (o.tlsKey == "") {
 		return errors.New("--tls-cert and --tls-key go together")
 	}
+	if o.clientCA != "" && !o.clientCertificates {
+		return errors.New("--tls-client-ca goes with --tls-client-certificates")
+	}
 	if o.tlsCert == "" {
+		if o.clientCertificates {
+			return errors.New("--tls-client-certificates needs --tls-cert and --tls-key")
+		}
 		return nil
+	}
+	if _, err := clientAuthorities(o.clientCA); err != nil {
+		return fmt.Errorf("--tls-client-ca: %w", err)
 	}
 	if _, err := tls.LoadX509KeyPair(o.tlsCert, o.tlsKey); err != nil {
 		return fmt.Errorf("--tls-cert and --tls-key: %w", err)

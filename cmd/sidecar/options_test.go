@@ -55,6 +55,9 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		"forward auth without port":     {[]string{"--forward-auth-address=127.0.0.1"}, `--forward-auth-address: "127.0.0.1" is no HOST:PORT`},
 		"a header without forward auth": {[]string{"--forward-auth-certificate-header=X-Y"}, "--forward-auth-certificate-header goes with --forward-auth-address"},
 		"no header":                     {[]string{"--forward-auth-address=127.0.0.1:1", "--forward-auth-certificate-header=X Y"}, `--forward-auth-certificate-header "X Y" is no name of a header`},
+		"certificates without TLS":      {[]string{"--tls-client-certificates"}, "--tls-client-certificates needs --tls-cert and --tls-key"},
+		"authorities for nothing":       {[]string{"--tls-cert=" + cert, "--tls-key=" + key, "--tls-client-ca=" + cert}, "--tls-client-ca goes with --tls-client-certificates"},
+		"authorities that are none":     {[]string{"--tls-cert=" + cert, "--tls-key=" + key, "--tls-client-certificates", "--tls-client-ca=" + key}, "--tls-client-ca: it holds no certificate"},
 		"several at once": {
 			[]string{"--server=", "--hash-slots=0", "--login-address=:1"},
 			"--server is required: the name of the RelayServer to serve\n--hash-slots and --max-connections must be at least 1\n--login-address :1" + notLoopback,
@@ -80,6 +83,8 @@ func TestOptionsThatAreTaken(t *testing.T) {
 		"localhost":              {"--login-address=localhost:8293"},
 		"plaintext when asked":   {"--login-address=:8293", "--allow-plaintext"},
 		"TLS anywhere":           {"--login-address=:8293", "--tls-cert=" + cert, "--tls-key=" + key},
+		"client certificates":    {"--tls-cert=" + cert, "--tls-key=" + key, "--tls-client-certificates"},
+		"and their authorities":  {"--tls-cert=" + cert, "--tls-key=" + key, "--tls-client-certificates", "--tls-client-ca=" + cert},
 		"forward auth":           {"--forward-auth-address=127.0.0.1:8295", "--forward-auth-certificate-header=X-Tegata-Client-Cert"},
 		"forward auth with TLS":  {"--forward-auth-address=:8295", "--tls-cert=" + cert, "--tls-key=" + key},
 		"no probes":              {"--probe-address=0"},
