@@ -220,6 +220,15 @@ func TestGatewaysPassOnWhereALoginComesFrom(t *testing.T) {
 	})
 }
 
+func TestGatewaysPassOnChallenges(t *testing.T) {
+	eachGateway(t, func(t *testing.T, g *gateway) {
+		got := g.send(t, http.MethodPost, "/v1/auth/challenges", "", nil, "Origin: "+g.url)
+		if got.status != http.StatusOK || !strings.Contains(got.body, `"nonce":"`) {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
 func TestNobodyReachesTheAnswerForGateways(t *testing.T) {
 	g := kinds["nginx"].start(t)
 	if got := g.send(t, http.MethodGet, "/tegata/auth", "", nil, "Cookie: "+g.mustLogin(t, goodBody)); got.status != http.StatusNotFound {
