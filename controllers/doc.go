@@ -1,9 +1,10 @@
 // Package controllers holds the manager's controllers, one for each kind, and the sweep of credentials.
 //
-// They own the Secrets with a server's keys and its users' password hashes, the sidecars' Role, the
-// conditions of each kind, and the carrying out of DeviceResets. Each gathers what it needs, decides in a
-// pure function and writes its object's status once, under the resourceVersion that it read. They never
-// decide a login, and never put a password, a hash or a key into a status, an event, a log or an error.
+// They own the Secrets with a server's keys, its users' password hashes and its RADIUS clients' shared
+// secrets, the sidecars' Role, the conditions of each kind, and the carrying out of DeviceResets. Each gathers
+// what it needs, decides in a pure function and writes its object's status once, under the resourceVersion that
+// it read. They never decide a login, and never put a password, a hash or a key into a status, an event, a log
+// or an error.
 package controllers
 
 // The manager's own permissions. Those on leases, and reading relayusers, relayservers and secrets, are

@@ -21,6 +21,9 @@ const (
 	// indexUserUID finds a user by UID.
 	indexUserUID = "tegata/uid"
 
+	// indexServerRADIUS finds the servers with a RADIUS client whose shared secret is in a Secret, by its name.
+	indexServerRADIUS = "tegata/radius-secret"
+
 	// indexResetUser finds unfinished resets by the user that they name.
 	indexResetUser = "tegata/user"
 	// indexResetSelecting finds resets whose selector has not picked anybody yet, under the key selecting.
@@ -40,6 +43,9 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		if err := addIndex(ctx, indexer, &v1alpha1.RelayUser{}, field, keys); err != nil {
 			return err
 		}
+	}
+	if err := addIndex(ctx, indexer, &v1alpha1.RelayServer{}, indexServerRADIUS, radiusSecretNames); err != nil {
+		return err
 	}
 	for field, keys := range map[string]func(*v1alpha1.DeviceReset) []string{
 		indexResetUser:      resetUserKeys,

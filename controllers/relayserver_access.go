@@ -20,6 +20,7 @@ import (
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/credential"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
+	"github.com/tegata-dev/tegata/internal/nas"
 )
 
 // SidecarAccessName is the name of the ServiceAccount, Role and RoleBinding of a server's sidecars.
@@ -38,7 +39,7 @@ func sidecarRules(server string) []rbacv1.PolicyRule {
 		{APIGroups: group, Resources: []string{"relayservers"}, ResourceNames: []string{server}, Verbs: read},
 		{
 			APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: read,
-			ResourceNames: append([]string{fingerprint.SecretName(server)}, credential.SecretNames(server)...),
+			ResourceNames: append([]string{fingerprint.SecretName(server), nas.SecretName(server)}, credential.SecretNames(server)...),
 		},
 		{
 			APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"},

@@ -45,6 +45,8 @@ func (r *serverReconciler) setup(mgr ctrl.Manager, o Options) error {
 		Owns(&rbacv1.RoleBinding{}).
 		// By label and not by owner: one that is in the way has another owner, or none.
 		Watches(&corev1.Secret{}, enqueueServerOf(), builder.WithPredicates(predicate.NewPredicateFuncs(isKeySecret))).
+		Watches(&corev1.Secret{}, enqueueServerOf(), builder.WithPredicates(predicate.NewPredicateFuncs(isRADIUSCopy))).
+		Watches(&corev1.Secret{}, r.enqueueServersOfClient(), builder.WithPredicates(predicate.NewPredicateFuncs(isRADIUSSecret))).
 		Watches(&coordinationv1.Lease{}, r.leaseHandler()).
 		Watches(&v1alpha1.RelayUser{}, r.countHandler()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 2, SkipNameValidation: &o.SkipNameValidation}).
@@ -54,6 +56,7 @@ func (r *serverReconciler) setup(mgr ctrl.Manager, o Options) error {
 // serverFindings are what a reconcile found of a server.
 type serverFindings struct {
 	ready                           condition
+	radius                          *condition // nil when there is nothing to say
 	keyID                           string
 	liveSidecars, users, boundSlots int32
 	// wait is how long until something is to be looked at again.
@@ -102,7 +105,11 @@ func (r *serverReconciler) provide(ctx context.Context, server *v1alpha1.RelaySe
 	}
 	// In this order: the sidecars may read what bears these names only once all of it is known to be ours.
 	for _, ensure := range []func(context.Context, *v1alpha1.RelayServer) (*obstacle, error){
-		r.ensureShards, r.ensureSidecarAccess,
+		r.ensureShards,
+		func(ctx context.Context, server *v1alpha1.RelayServer) (*obstacle, error) {
+			return r.ensureRADIUS(ctx, server, &found)
+		},
+		r.ensureSidecarAccess,
 	} {
 		if problem != nil {
 			break
@@ -149,6 +156,7 @@ func (r *serverReconciler) report(server *v1alpha1.RelayServer, found serverFind
 	status.Users = found.users
 	status.BoundDevices = found.boundSlots
 	set(&status.Conditions, server.Generation, metav1.NewTime(r.clock.Now()), found.ready, sidecarsLive(found.liveSidecars))
+	r.reportRADIUS(server, found)
 }
 
 func sidecarsLive(n int32) condition {

@@ -63,7 +63,7 @@ func TestSidecarRoleIsExactlyThis(t *testing.T) {
 		{APIGroups: []string{"tegata.dev"}, Resources: []string{"relayservers"}, ResourceNames: []string{"asp1"}, Verbs: read},
 		{
 			APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: read,
-			ResourceNames: append([]string{"asp1-keys"}, credential.SecretNames("asp1")...),
+			ResourceNames: append([]string{"asp1-keys", "asp1-radius"}, credential.SecretNames("asp1")...),
 		},
 		{
 			APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"},
@@ -102,8 +102,9 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 		"a labelled Secret of another server": &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "asp1-keys", Labels: map[string]string{
 			v1alpha1.LabelSecretType: "keys", v1alpha1.LabelRelayServer: "asp2",
 		}}},
-		"a ServiceAccount": &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "asp1-sidecar"}},
-		"a Role":           &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "asp1-sidecar"}},
+		"a Secret for RADIUS": &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "asp1-radius"}, StringData: map[string]string{"vpn": "mine"}},
+		"a ServiceAccount":    &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "asp1-sidecar"}},
+		"a Role":              &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "asp1-sidecar"}},
 		"a RoleBinding": &rbacv1.RoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: "asp1-sidecar"},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "other"},

@@ -72,6 +72,10 @@ type RelayServerSpec struct {
 	// +listType=set
 	// +optional
 	TrustedProxies []CIDR `json:"trustedProxies,omitempty"`
+
+	// radius lets gateways ask over RADIUS. Without it none may.
+	// +optional
+	RADIUS *RADIUS `json:"radius,omitempty"`
 }
 
 // Denial shapes the one answer that every refused login gets, whatever the cause.
@@ -172,6 +176,10 @@ type SessionPolicy struct {
 // ConditionSidecarsLive says whether at least one sidecar of the server answers logins.
 const ConditionSidecarsLive = "SidecarsLive"
 
+// ConditionRADIUSReady says whether the sidecars have the shared secret of every RADIUS client. A server without
+// spec.radius does not have the condition.
+const ConditionRADIUSReady = "RADIUSReady"
+
 // Reasons of a RelayServer's conditions.
 const (
 	// ReasonServerReady: the server's keys, credentials and sidecar permissions are in place.
@@ -185,6 +193,15 @@ const (
 	ReasonNameTaken = "NameTaken"
 	// ReasonSidecarsLive: at least one sidecar holds a current Lease.
 	ReasonSidecarsLive = "SidecarsLive"
+	// ReasonRADIUSSecretsReady: the shared secret of every RADIUS client is at hand.
+	ReasonRADIUSSecretsReady = "RADIUSSecretsReady"
+	// ReasonRADIUSSecretNotFound: a Secret that a RADIUS client names does not exist.
+	ReasonRADIUSSecretNotFound = "RADIUSSecretNotFound"
+	// ReasonRADIUSSecretNotLabelled: a Secret that a RADIUS client names does not carry the label that permits
+	// its use.
+	ReasonRADIUSSecretNotLabelled = "RADIUSSecretNotLabelled"
+	// ReasonRADIUSSecretRefused: a Secret that a RADIUS client names does not hold a usable shared secret.
+	ReasonRADIUSSecretRefused = "RADIUSSecretRefused"
 	// ReasonNoLiveSidecar: no sidecar holds a current Lease, so nobody can log in.
 	ReasonNoLiveSidecar = "NoLiveSidecar"
 )
@@ -194,7 +211,7 @@ type RelayServerStatus struct {
 	// observedGeneration is the generation of the spec that this status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready, SidecarsLive.
+	// conditions: Ready, SidecarsLive, and RADIUSReady where there is spec.radius.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8

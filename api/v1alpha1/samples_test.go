@@ -3,6 +3,7 @@ package v1alpha1_test
 import (
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +21,8 @@ func TestSamples(t *testing.T) {
 		"relayuser.yaml":          "relayuser.tegata.dev/taro ",
 		"relayuser-password.yaml": "secret/taro-password ",
 		"devicereset.yaml":        "devicereset.tegata.dev/taro-new-phone ",
+		"relayserver-radius.yaml": "relayserver.tegata.dev/vpn ",
+		"radius-secret.yaml":      "secret/vpn1-radius ",
 	}
 	files, err := filepath.Glob(samples + "/*.yaml")
 	if err != nil {
@@ -31,7 +34,7 @@ func TestSamples(t *testing.T) {
 	}
 	for _, file := range files {
 		again := "unchanged\n"
-		if filepath.Base(file) == "relayuser-password.yaml" {
+		if strings.HasPrefix(want[filepath.Base(file)], "secret/") {
 			again = "configured\n" // kubectl does not look into stringData
 		}
 		for _, done := range []string{"created\n", again} {
@@ -48,6 +51,11 @@ func TestSamples(t *testing.T) {
 		t.Errorf("the Secret of the password has the label %q and %d bytes", got, len(secret.Data["password"]))
 	}
 	get(k, &v1alpha1.RelayServer{}, user.Spec.ServerRef.Name)
+	gateway := get(k, &v1alpha1.RelayServer{}, "vpn").Spec.RADIUS.Clients[0]
+	shared := get(k, &corev1.Secret{}, gateway.SecretRef.Name)
+	if got := shared.Labels[v1alpha1.LabelSecretType]; got != v1alpha1.SecretTypeRADIUS || len(shared.Data["secret"]) < 16 {
+		t.Errorf("the Secret of the RADIUS client has the label %q and %d bytes", got, len(shared.Data["secret"]))
+	}
 	get(k, &v1alpha1.RelayUser{}, get(k, &v1alpha1.DeviceReset{}, "taro-new-phone").Spec.UserRef.Name)
 }
 

@@ -75,6 +75,10 @@ const (
 	SecretTypeCredentials = "credentials"
 	// SecretTypeKeys marks the Secret that holds a server's keys.
 	SecretTypeKeys = "keys"
+	// SecretTypeRADIUS marks a Secret that holds, under the key secret, what is shared with a RADIUS client.
+	SecretTypeRADIUS = "radius"
+	// SecretTypeRADIUSClients marks the Secret that holds the shared secrets of a server's RADIUS clients.
+	SecretTypeRADIUSClients = "radius-clients"
 
 	// LabelRelayServer names the RelayServer that an object belongs to.
 	LabelRelayServer = "tegata.dev/relay-server"

@@ -21,7 +21,6 @@ import (
 	"github.com/tegata-dev/tegata/internal/directory"
 	"github.com/tegata-dev/tegata/internal/endings"
 	"github.com/tegata-dev/tegata/internal/failures"
-	"github.com/tegata-dev/tegata/internal/listener/login"
 	"github.com/tegata-dev/tegata/internal/liveness"
 	"github.com/tegata-dev/tegata/internal/password"
 	"github.com/tegata-dev/tegata/internal/session"
@@ -73,10 +72,11 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 	verifier := password.NewVerifier(password.Options{
 		Slots: o.hashSlots, Queue: o.hashQueue, PreferredQueue: o.hashQueue, Metrics: password.NewMetrics(registry),
 	})
+	gateways := newGateways(users, registry, log)
 	ended := endings.New(api, o.namespace, log.WithName("sessions"))
 	sessions := session.New(session.Options{
 		Issuer: o.namespace + "/" + o.server, Keys: users.SessionKeys, MaxPerUser: maxSessions(users),
-		Keep: keepEnding(users, ended), Observers: []session.Observer{sessionLog{log.WithName("sessions")}},
+		Keep: keepEnding(users, ended), Observers: []session.Observer{sessionLog{log.WithName("sessions")}, gateways.connections},
 	})
 	service := authn.NewService(authn.Dependencies{
 		Directory: users, Verifier: verifier, Liveness: keeper, Metrics: authn.NewMetrics(registry),
@@ -97,6 +97,7 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 	wg.Go(func() { recorder.Run(background) })
 	wg.Go(func() { ended.Run(background) })
 	wg.Go(func() { service.RunSessions(background) })
+	wg.Go(func() { gateways.connections.Run(background) })
 
 	group, ctx := errgroup.WithContext(ctx)
 	ready := make(chan struct{})
@@ -114,7 +115,8 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 		wg.Go(func() { keeper.Run(background); keeper.GiveUp() })
 		log.Info("Users are read; answering logins", "users", users.Users())
 		close(ready)
-		return serveLogins(ctx, o, login.NewHandler(service), log)
+		group.Go(func() error { return gateways.serve(ctx, o, service) })
+		return serveListeners(ctx, o, service, registry, log)
 	})
 	return group.Wait()
 }

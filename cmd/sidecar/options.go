@@ -13,6 +13,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/net/http/httpguts"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
@@ -28,12 +29,21 @@ type options struct {
 	identity   string
 	kubeconfig string
 
-	loginAddress   string
+	loginAddress string
+
+	forwardAuthAddress           string
+	forwardAuthCertificateHeader string
+
 	allowPlaintext bool
 	tlsCert        string
 	tlsKey         string
-	probeAddress   string
-	maxConnections int
+	// clientCertificates asks for certificates, of clientCA if it is not empty.
+	clientCertificates bool
+	clientCA           string
+	probeAddress       string
+	maxConnections     int
+
+	radius radiusOptions
 
 	hashSlots int
 	hashQueue int
@@ -74,11 +84,17 @@ func parseOptions(args []string) (*options, error) {
 	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "path of a kubeconfig; without it, KUBECONFIG or the pod's service account")
 
 	fs.StringVar(&o.loginAddress, "login-address", "127.0.0.1:8293", "address at which POST /v1/login is served")
+	fs.StringVar(&o.forwardAuthAddress, "forward-auth-address", "", "address at which gateways ask whether a request may pass, such as 127.0.0.1:8295 (default: not served)")
+	fs.StringVar(&o.forwardAuthCertificateHeader, "forward-auth-certificate-header", "", "header in which a trusted proxy tells the device's certificate; it must take the header away from clients (default: none is believed)")
 	fs.BoolVar(&o.allowPlaintext, "allow-plaintext", false, "serve without TLS on an address that is not loopback: passwords cross the network in the clear")
 	fs.StringVar(&o.tlsCert, "tls-cert", "", "path of a PEM certificate; it is read again when it changes")
 	fs.StringVar(&o.tlsKey, "tls-key", "", "path of the certificate's PEM key")
+	fs.BoolVar(&o.clientCertificates, "tls-client-certificates", false, "ask for a client certificate: a device that connects itself, not through the relay, is known by its key")
+	fs.StringVar(&o.clientCA, "tls-client-ca", "", "path of PEM certificates: client certificates that none of them has issued are refused in the handshake")
 	fs.StringVar(&o.probeAddress, "probe-address", "127.0.0.1:8294", "address at which /healthz, /readyz and /metrics are served; 0 for none")
-	fs.IntVar(&o.maxConnections, "max-connections", 4096, "how many login connections are served at a time")
+	fs.IntVar(&o.maxConnections, "max-connections", 4096, "how many connections each listener serves at a time")
+
+	o.radius.addFlags(fs)
 
 	fs.IntVar(&o.hashSlots, "hash-slots", max(1, runtime.GOMAXPROCS(0)-1), "how many passwords are hashed at a time")
 	fs.IntVar(&o.hashQueue, "hash-queue", 0, "how many logins may wait for a hash slot, and as many again from bound devices; further ones are refused (default 16 and 32 for each slot)")
@@ -97,7 +113,7 @@ func parseOptions(args []string) (*options, error) {
 	if o.showVersion {
 		return o, nil
 	}
-	return o, errors.Join(o.validateNames(), o.validateNumbers(), o.validateAddresses(), o.validateTLS())
+	return o, errors.Join(o.validateNames(), o.validateNumbers(), o.validateAddresses(), o.validateTLS(), o.radius.validate(o.tlsCert))
 }
 
 // validateNames refuses names that the API server would refuse, here where they were given.
@@ -131,22 +147,39 @@ func (o *options) validateNumbers() error {
 	return nil
 }
 
-// validateAddresses refuses to let passwords cross a network in the clear unless that was asked for.
 func (o *options) validateAddresses() error {
-	host, err := hostOf(o.loginAddress)
+	errs := []error{o.validateListener("--login-address", o.loginAddress), o.validateForwardAuth()}
+	if o.probeAddress != "0" {
+		if _, err := hostOf(o.probeAddress); err != nil {
+			errs = append(errs, fmt.Errorf("--probe-address: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// validateListener refuses to let passwords cross a network in the clear unless that was asked for.
+func (o *options) validateListener(flag, address string) error {
+	host, err := hostOf(address)
 	if err != nil {
-		return fmt.Errorf("--login-address: %w", err)
+		return fmt.Errorf("%s: %w", flag, err)
 	}
 	if o.tlsCert == "" && !o.allowPlaintext && !isLoopback(host) {
-		return fmt.Errorf("--login-address %s is not loopback: give --tls-cert and --tls-key, or --allow-plaintext", o.loginAddress)
-	}
-	if o.probeAddress == "0" {
-		return nil
-	}
-	if _, err := hostOf(o.probeAddress); err != nil {
-		return fmt.Errorf("--probe-address: %w", err)
+		return fmt.Errorf("%s %s is not loopback: give --tls-cert and --tls-key, or --allow-plaintext", flag, address)
 	}
 	return nil
+}
+
+func (o *options) validateForwardAuth() error {
+	header := o.forwardAuthCertificateHeader
+	switch {
+	case o.forwardAuthAddress == "" && header != "":
+		return errors.New("--forward-auth-certificate-header goes with --forward-auth-address")
+	case o.forwardAuthAddress == "":
+		return nil
+	case header != "" && !httpguts.ValidHeaderFieldName(header):
+		return fmt.Errorf("--forward-auth-certificate-header %q is no name of a header", header)
+	}
+	return o.validateListener("--forward-auth-address", o.forwardAuthAddress)
 }
 
 func hostOf(address string) (string, error) {
@@ -170,8 +203,17 @@ func (o *options) validateTLS() error {
 	if (o.tlsCert == "") != (o.tlsKey == "") {
 		return errors.New("--tls-cert and --tls-key go together")
 	}
+	if o.clientCA != "" && !o.clientCertificates {
+		return errors.New("--tls-client-ca goes with --tls-client-certificates")
+	}
 	if o.tlsCert == "" {
+		if o.clientCertificates {
+			return errors.New("--tls-client-certificates needs --tls-cert and --tls-key")
+		}
 		return nil
+	}
+	if _, err := clientAuthorities(o.clientCA); err != nil {
+		return fmt.Errorf("--tls-client-ca: %w", err)
 	}
 	if _, err := tls.LoadX509KeyPair(o.tlsCert, o.tlsKey); err != nil {
 		return fmt.Errorf("--tls-cert and --tls-key: %w", err)

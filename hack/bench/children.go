@@ -36,6 +36,9 @@ func runChild(ctx context.Context, args []string) error {
 	if len(args) != 1 {
 		return errors.New("child: want one argument")
 	}
+	if address, clients, ok := isFlood(args[0]); ok {
+		return runFlood(ctx, address, clients)
+	}
 	var handler http.Handler
 	switch args[0] {
 	case childLogin:

@@ -37,14 +37,14 @@ func TestSidecarRights(t *testing.T) {
 	allow("tegata.dev", "relayusers", "status", "", "patch")
 	allow("tegata.dev", "relayusers", "status", "anyone", "patch")
 	allow("tegata.dev", "relayservers", "", serverName, "get", "list", "watch")
-	own := append(credential.SecretNames(serverName), serverName+"-keys")
+	own := append(credential.SecretNames(serverName), serverName+"-keys", serverName+"-radius")
 	for _, name := range own {
 		allow("", "secrets", "", name, "get", "list", "watch")
 	}
 	allow("coordination.k8s.io", "leases", "", "", "create", "get", "update", "patch", "delete")
 	allow("coordination.k8s.io", "leases", "", "anyone", "create", "get", "update", "patch", "delete")
 
-	names := append([]string{"", "anyone", serverName, "asp2-keys", "asp2-credentials-0", "taro-password", "asp1-credentials-64"}, own...)
+	names := append([]string{"", "anyone", serverName, "asp2-keys", "asp2-radius", "asp2-credentials-0", "taro-password", "asp1-credentials-64"}, own...)
 	asked := 0
 	for _, resource := range []right{
 		{group: "tegata.dev", resource: "relayusers"}, {group: "tegata.dev", resource: "relayusers", subresource: "status"},

@@ -182,7 +182,10 @@ func TestLogout(t *testing.T) {
 		t.Error("a session was ended by something that is not its token")
 	}
 	s.wantSession(t, token, decision.ReasonNone)
-	if !s.EndSession(token, id) || !s.EndSession(token, id) {
+	if s.EndSession("x"+token, "") || s.EndSession("", "") {
+		t.Error("what is no token ended a session")
+	}
+	if !s.EndSession(token, id) || !s.EndSession(token, "") {
 		t.Error("logging out, and once more, is refused")
 	}
 	s.wantSession(t, token, decision.SessionEnded)

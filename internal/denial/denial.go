@@ -57,6 +57,12 @@ func (r *Renderer) Body(d authn.Denial, correlationID, acceptLanguage string) (b
 	return encoded.Bytes(), p.language
 }
 
+// Text is the answer for protocols that carry a line of text and no language of the person's: the words in
+// English, or the relay's own for English, and the correlation id. All differ in that only, whose length is fixed.
+func (r *Renderer) Text(d authn.Denial, correlationID string) string {
+	return r.phrases(d).choose("").detail + " (Correlation ID: " + correlationID + ")"
+}
+
 // phrases are the words of a denial, made anew only when the relay's policy has changed them.
 func (r *Renderer) phrases(d authn.Denial) *phrasebook {
 	words := r.words.Load()

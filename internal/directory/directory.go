@@ -22,6 +22,7 @@ import (
 	"github.com/tegata-dev/tegata/internal/decision"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
 	"github.com/tegata-dev/tegata/internal/loginname"
+	"github.com/tegata-dev/tegata/internal/nas"
 	"github.com/tegata-dev/tegata/internal/password"
 	"github.com/tegata-dev/tegata/internal/session"
 )
@@ -33,6 +34,7 @@ type Directory struct {
 	policy      atomic.Pointer[authn.Policy]
 	keyring     atomic.Pointer[fingerprint.Keyring]
 	sessionKeys atomic.Pointer[session.Keys]
+	radius      radius
 
 	mu    sync.RWMutex
 	users map[string]*entry   // by UID
@@ -81,6 +83,9 @@ var _ authn.Directory = (*Directory)(nil)
 
 // Policy is the relay's policy, nil while it is not known and once the relay is gone.
 func (d *Directory) Policy() *authn.Policy { return d.policy.Load() }
+
+// RADIUS are the RADIUS clients, nil while none may ask.
+func (d *Directory) RADIUS() *nas.Table { return d.radius.table.Load() }
 
 // Lookup finds the account that is served under a login name, and its credential.
 func (d *Directory) Lookup(userName string) (*authn.Account, password.Hash) {

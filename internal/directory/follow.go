@@ -14,6 +14,7 @@ import (
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/credential"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
+	"github.com/tegata-dev/tegata/internal/nas"
 	"github.com/tegata-dev/tegata/internal/password"
 	"github.com/tegata-dev/tegata/internal/session"
 )
@@ -50,11 +51,12 @@ func NewSource(c client.WithWatch, namespace string, d *Directory, log logr.Logg
 		newList: func() client.ObjectList { return &v1alpha1.RelayServerList{} },
 		items:   items(func(l *v1alpha1.RelayServerList) []v1alpha1.RelayServer { return l.Items }),
 		options: named(namespace, d.server),
-		sink:    &singleSink[*v1alpha1.RelayServer]{set: func(o *v1alpha1.RelayServer) { d.policy.Store(policyOf(o)) }, unset: func() { d.policy.Store(nil) }},
+		sink:    &singleSink[*v1alpha1.RelayServer]{set: func(o *v1alpha1.RelayServer) { d.putServer(o, log) }, unset: func() { d.putServer(nil, log) }},
 		log:     log.WithValues("resource", "relayservers"),
 	})
 	s.add(server, server.synced)
 	s.addSecret(c, namespace, fingerprint.SecretName(d.server), log, d.putKeys(log))
+	s.addSecret(c, namespace, nas.SecretName(d.server), log, func(data map[string][]byte) { d.radius.putSecrets(data, log) })
 	for n := range credential.Shards {
 		s.addSecret(c, namespace, credential.SecretName(d.server, n), log, d.putShard(n, log))
 	}
@@ -196,6 +198,17 @@ func (s *singleSink[T]) commit(string) {
 }
 
 func (s *singleSink[T]) observed(string) {}
+
+// putServer takes the RelayServer, nil when there is none.
+func (d *Directory) putServer(s *v1alpha1.RelayServer, log logr.Logger) {
+	if s == nil {
+		d.policy.Store(nil)
+		d.radius.putSpec(nil, log)
+		return
+	}
+	d.policy.Store(policyOf(s))
+	d.radius.putSpec(s.Spec.RADIUS, log)
+}
 
 // putKeys takes the key Secret. Without a readable one no device is recognised and none enrols.
 func (d *Directory) putKeys(log logr.Logger) func(map[string][]byte) {

@@ -77,6 +77,8 @@ type Live struct {
 	// Details are empty for a session that began at another sidecar.
 	Details Details
 
+	received, sent atomic.Uint64
+
 	lastSeen atomic.Int64 // nanoseconds since the epoch
 	live     atomic.Bool  // counted among the user's
 	ended    atomic.Bool

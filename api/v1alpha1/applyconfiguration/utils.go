@@ -55,6 +55,14 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.PasswordSourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Programs"):
 		return &apiv1alpha1.ProgramsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RADIUS"):
+		return &apiv1alpha1.RADIUSApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RADIUSAttribute"):
+		return &apiv1alpha1.RADIUSAttributeApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RADIUSAttributes"):
+		return &apiv1alpha1.RADIUSAttributesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RADIUSClient"):
+		return &apiv1alpha1.RADIUSClientApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RelayServer"):
 		return &apiv1alpha1.RelayServerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RelayServerSpec"):

@@ -222,6 +222,7 @@ func TestDenialsThatWaitLeaveRoomForSessions(t *testing.T) {
 			t.Errorf("a session: %d %s", w.Code, w.Body)
 		}
 		<-time.After(listenertest.ResponseTime)
+		synctest.Wait()
 		if w := ask(h, toAuth(basicHeader)); w.Code != http.StatusOK {
 			t.Errorf("afterwards: %d %s", w.Code, w.Body)
 		}

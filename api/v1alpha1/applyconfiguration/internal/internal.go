@@ -300,6 +300,8 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: com.github.tegata-dev.tegata.api.v1alpha1.MACAddress
   scalar: string
+- name: com.github.tegata-dev.tegata.api.v1alpha1.MessageAuthenticatorRequirement
+  scalar: string
 - name: com.github.tegata-dev.tegata.api.v1alpha1.Network
   map:
     fields:
@@ -367,6 +369,95 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: viewer
       type:
         namedType: com.github.tegata-dev.tegata.api.v1alpha1.ViewerPrograms
+- name: com.github.tegata-dev.tegata.api.v1alpha1.RADIUS
+  map:
+    fields:
+    - name: attributes
+      type:
+        namedType: com.github.tegata-dev.tegata.api.v1alpha1.RADIUSAttributes
+      default: {}
+    - name: clients
+      type:
+        list:
+          elementType:
+            namedType: com.github.tegata-dev.tegata.api.v1alpha1.RADIUSClient
+          elementRelationship: associative
+          keys:
+          - name
+- name: com.github.tegata-dev.tegata.api.v1alpha1.RADIUSAttribute
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+- name: com.github.tegata-dev.tegata.api.v1alpha1.RADIUSAttributes
+  map:
+    fields:
+    - name: device
+      type:
+        namedType: com.github.tegata-dev.tegata.api.v1alpha1.RADIUSAttribute
+      default:
+        key: mdm-tlv=device-uid
+        name: Cisco-AVPair
+    - name: macAddress
+      type:
+        namedType: com.github.tegata-dev.tegata.api.v1alpha1.RADIUSAttribute
+      default:
+        key: mdm-tlv=device-public-mac
+        name: Cisco-AVPair
+    - name: mobilePlatforms
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+      default:
+      - android
+      - apple-ios
+    - name: otherViewer
+      type:
+        namedType: com.github.tegata-dev.tegata.api.v1alpha1.ViewerKind
+      default: pc
+    - name: platform
+      type:
+        namedType: com.github.tegata-dev.tegata.api.v1alpha1.RADIUSAttribute
+      default:
+        key: mdm-tlv=device-platform
+        name: Cisco-AVPair
+    - name: sourceAddress
+      type:
+        namedType: com.github.tegata-dev.tegata.api.v1alpha1.RADIUSAttribute
+      default:
+        name: Calling-Station-Id
+- name: com.github.tegata-dev.tegata.api.v1alpha1.RADIUSClient
+  map:
+    fields:
+    - name: certificateName
+      type:
+        scalar: string
+    - name: cidrs
+      type:
+        list:
+          elementType:
+            namedType: com.github.tegata-dev.tegata.api.v1alpha1.CIDR
+          elementRelationship: associative
+    - name: disconnectPort
+      type:
+        scalar: numeric
+      default: 3799
+    - name: name
+      type:
+        scalar: string
+    - name: requireMessageAuthenticator
+      type:
+        namedType: com.github.tegata-dev.tegata.api.v1alpha1.MessageAuthenticatorRequirement
+      default: Always
+    - name: secretRef
+      type:
+        namedType: com.github.tegata-dev.tegata.api.v1alpha1.LocalReference
 - name: com.github.tegata-dev.tegata.api.v1alpha1.Reason
   scalar: string
 - name: com.github.tegata-dev.tegata.api.v1alpha1.RelayServer
@@ -413,6 +504,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.tegata-dev.tegata.api.v1alpha1.FingerprintKind
       default: Opaque
+    - name: radius
+      type:
+        namedType: com.github.tegata-dev.tegata.api.v1alpha1.RADIUS
     - name: session
       type:
         namedType: com.github.tegata-dev.tegata.api.v1alpha1.SessionPolicy
@@ -665,6 +759,8 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: com.github.tegata-dev.tegata.api.v1alpha1.LabelValue
 - name: com.github.tegata-dev.tegata.api.v1alpha1.UserType
+  scalar: string
+- name: com.github.tegata-dev.tegata.api.v1alpha1.ViewerKind
   scalar: string
 - name: com.github.tegata-dev.tegata.api.v1alpha1.ViewerPrograms
   map:

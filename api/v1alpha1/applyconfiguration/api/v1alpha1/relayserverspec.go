@@ -39,6 +39,8 @@ type RelayServerSpecApplyConfiguration struct {
 	// trustedProxies are the networks whose X-Forwarded-For header is believed. Empty: no header is
 	// believed, and the source of a login is the address of the connection.
 	TrustedProxies []apiv1alpha1.CIDR `json:"trustedProxies,omitempty"`
+	// radius lets gateways ask over RADIUS. Without it none may.
+	RADIUS *RADIUSApplyConfiguration `json:"radius,omitempty"`
 }
 
 // RelayServerSpecApplyConfiguration constructs a declarative configuration of the RelayServerSpec type for use with
@@ -118,5 +120,13 @@ func (b *RelayServerSpecApplyConfiguration) WithTrustedProxies(values ...apiv1al
 	for i := range values {
 		b.TrustedProxies = append(b.TrustedProxies, values[i])
 	}
+	return b
+}
+
+// WithRADIUS sets the RADIUS field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RADIUS field is set to the value of the last call.
+func (b *RelayServerSpecApplyConfiguration) WithRADIUS(value *RADIUSApplyConfiguration) *RelayServerSpecApplyConfiguration {
+	b.RADIUS = value
 	return b
 }

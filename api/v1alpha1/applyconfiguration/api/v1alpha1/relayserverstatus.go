@@ -16,7 +16,7 @@ import (
 type RelayServerStatusApplyConfiguration struct {
 	// observedGeneration is the generation of the spec that this status describes.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready, SidecarsLive.
+	// conditions: Ready, SidecarsLive, and RADIUSReady where there is spec.radius.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// fingerprintKeyID is the id of the key under which new device digests are made.
 	FingerprintKeyID *string `json:"fingerprintKeyID,omitempty"`
