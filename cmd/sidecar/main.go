@@ -116,7 +116,7 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 		log.Info("Users are read; answering logins", "users", users.Users())
 		close(ready)
 		group.Go(func() error { return gateways.serve(ctx, o, service) })
-		return serveListeners(ctx, o, service, registry, log)
+		return serveListeners(ctx, o, service, keeper, registry, log)
 	})
 	return group.Wait()
 }

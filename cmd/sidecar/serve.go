@@ -23,7 +23,7 @@ import (
 )
 
 // serveListeners serves those that are asked for, until ctx ends or one fails.
-func serveListeners(ctx context.Context, o *options, s *authn.Service, registry prometheus.Registerer, log logr.Logger) error {
+func serveListeners(ctx context.Context, o *options, s *authn.Service, lease freshness, registry prometheus.Registerer, log logr.Logger) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serveLogins(ctx, o, login.NewHandler(s), log) })
 	if o.forwardAuthAddress != "" {
@@ -32,6 +32,9 @@ func serveListeners(ctx context.Context, o *options, s *authn.Service, registry 
 				CertificateHeader: o.forwardAuthCertificateHeader, MaxWaiting: o.maxConnections / 2, Metrics: forwardauth.NewMetrics(registry),
 			}), log)
 		})
+	}
+	if o.extAuthzAddress != "" {
+		group.Go(func() error { return serveExtAuthz(ctx, o, s, lease, registry, log) })
 	}
 	return group.Wait()
 }
