@@ -16,7 +16,6 @@ import (
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
@@ -103,7 +102,7 @@ func newServer(o Options, stopping <-chan struct{}) *grpc.Server {
 		grpc.InTapHandle(boundTime), grpc.StreamInterceptor(guard.stream), grpc.UnaryInterceptor(guard.unary),
 	}
 	if o.TLS != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(o.TLS)))
+		options = append(options, grpc.Creds(newLoggedTLS(o.TLS, o.Log)))
 	}
 	server := grpc.NewServer(options...)
 	server.RegisterService(&serviceDesc, &checker{
