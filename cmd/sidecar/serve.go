@@ -30,7 +30,7 @@ func serveListeners(ctx context.Context, o *options, p *parts, registry promethe
 	if o.forwardAuthAddress != "" {
 		group.Go(func() error {
 			return serveForwardAuth(ctx, o, forwardauth.NewHandler(s, forwardauth.Options{
-				CertificateHeader: o.forwardAuthCertificateHeader, MaxWaiting: o.maxConnections / 2, Metrics: forwardauth.NewMetrics(registry),
+				CertificateHeader: o.forwardAuthCertificateHeader, MaxWaiting: o.forwardAuthWaiting(), Metrics: forwardauth.NewMetrics(registry),
 			}), log)
 		})
 	}
