@@ -22,8 +22,6 @@ import (
 	"github.com/tegata-dev/tegata/internal/endings"
 	"github.com/tegata-dev/tegata/internal/failures"
 	"github.com/tegata-dev/tegata/internal/liveness"
-	"github.com/tegata-dev/tegata/internal/password"
-	"github.com/tegata-dev/tegata/internal/session"
 )
 
 func main() {
@@ -63,21 +61,12 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 			keeper.Hurry()
 		}
 	})
-	keeper = liveness.NewKeeper(liveness.KeeperOptions{
-		Client: api, Namespace: o.namespace, Server: o.server, Identity: o.identity,
-		Duration: maxStaleness(users), Observed: users.Observed, Resync: source.Resync, FailingSince: source.FailingSince,
-		Log: log.WithName("lease"),
-	})
+	keeper = newKeeper(o, api, users, source, log)
 	recorder := failures.NewRecorder(api, o.namespace, failures.NewMetrics(registry), log.WithName("failures"))
-	verifier := password.NewVerifier(password.Options{
-		Slots: o.hashSlots, Queue: o.hashQueue, PreferredQueue: o.hashQueue, Metrics: password.NewMetrics(registry),
-	})
+	verifier := newVerifier(o, registry)
 	gateways := newGateways(users, registry, log)
 	ended := endings.New(api, o.namespace, log.WithName("sessions"))
-	sessions := session.New(session.Options{
-		Issuer: o.namespace + "/" + o.server, Keys: users.SessionKeys, MaxPerUser: maxSessions(users),
-		Keep: keepEnding(users, ended), Observers: []session.Observer{sessionLog{log.WithName("sessions")}, gateways.connections},
-	})
+	sessions := newSessions(o, users, ended, sessionLog{log.WithName("sessions")}, gateways.connections)
 	service := authn.NewService(authn.Dependencies{
 		Directory: users, Verifier: verifier, Liveness: keeper, Metrics: authn.NewMetrics(registry),
 		Enroller: enroller{binding.Enroller{
