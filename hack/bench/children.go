@@ -51,6 +51,10 @@ func runChild(ctx context.Context, args []string) error {
 		return runSessions(ctx, fewSessions)
 	case childManySessions:
 		return runSessions(ctx, manySessions)
+	case childRADIUS:
+		return runRADIUS(ctx)
+	case childDatagrams:
+		return runDatagrams(ctx)
 	default:
 		return fmt.Errorf("child: no such kind %q", args[0])
 	}
