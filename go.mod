@@ -31,10 +31,7 @@ require (
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.2
 )
 
-require (
-	github.com/envoyproxy/go-control-plane/envoy v1.40.0
-	layeh.com/radius v0.0.0-20231213012653-1006025d24f8
-)
+require layeh.com/radius v0.0.0-20231213012653-1006025d24f8
 
 require (
 	github.com/cncf/xds/go v0.0.0-20260202195803-dba9d589def2 // indirect

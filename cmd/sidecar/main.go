@@ -23,8 +23,6 @@ import (
 	"github.com/tegata-dev/tegata/internal/endings"
 	"github.com/tegata-dev/tegata/internal/failures"
 	"github.com/tegata-dev/tegata/internal/liveness"
-	"github.com/tegata-dev/tegata/internal/password"
-	"github.com/tegata-dev/tegata/internal/session"
 )
 
 func main() {
@@ -65,27 +63,17 @@ func assemble(api client.WithWatch, o *options, registry *prometheus.Registry, l
 			p.keeper.Hurry()
 		}
 	})
-	p.keeper = liveness.NewKeeper(liveness.KeeperOptions{
-		Client: api, Namespace: o.namespace, Server: o.server, Identity: o.identity,
-		Duration: maxStaleness(p.users), Observed: p.users.Observed, Resync: p.source.Resync, FailingSince: p.source.FailingSince,
-		Log: log.WithName("lease"),
-	})
+	p.keeper = newKeeper(o, api, p.users, p.source, log)
 	p.recorder = failures.NewRecorder(api, o.namespace, failures.NewMetrics(registry), log.WithName("failures"))
 	p.endings = endings.New(api, o.namespace, log.WithName("sessions"))
 	p.gateways = newGateways(p.users, registry, log)
-	sessions := session.New(session.Options{
-		Issuer: o.namespace + "/" + o.server, Keys: p.users.SessionKeys, MaxPerUser: maxSessions(p.users), Keep: keepEnding(p.users, p.endings),
-		Observers: []session.Observer{sessionLog{log.WithName("sessions")}, p.gateways.connections},
-	})
+	sessions := newSessions(o, p.users, p.endings, sessionLog{log.WithName("sessions")}, p.gateways.connections)
 	p.service = authn.NewService(authn.Dependencies{
-		Directory: p.users, Liveness: p.keeper, Sessions: sessions, Metrics: authn.NewMetrics(registry),
-		Verifier: password.NewVerifier(password.Options{
-			Slots: o.hashSlots, Queue: o.hashQueue, PreferredQueue: o.hashQueue, Metrics: password.NewMetrics(registry),
-		}),
+		Directory: p.users, Verifier: newVerifier(o, registry), Liveness: p.keeper, Sessions: sessions,
 		Enroller: enroller{binding.Enroller{
 			Client: api, Namespace: o.namespace, User: directory.DecisionUser, Stored: p.users.Advance,
 		}},
-		Recorder: statusRecorder{p.recorder, o.identity}, Log: log.WithName("login"),
+		Recorder: statusRecorder{p.recorder, o.identity}, Metrics: authn.NewMetrics(registry), Log: log.WithName("login"),
 	})
 	p.users.OnChange(p.service.ReviewUser)
 	registerGauges(registry, p.users, p.keeper, sessions)

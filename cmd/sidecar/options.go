@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/net/http/httpguts"
+	"google.golang.org/grpc/grpclog"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
@@ -33,6 +34,8 @@ type options struct {
 
 	forwardAuthAddress           string
 	forwardAuthCertificateHeader string
+
+	extAuthzAddress string
 
 	allowPlaintext bool
 	tlsCert        string
@@ -86,6 +89,7 @@ func parseOptions(args []string) (*options, error) {
 	fs.StringVar(&o.loginAddress, "login-address", "127.0.0.1:8293", "address at which POST /v1/login is served")
 	fs.StringVar(&o.forwardAuthAddress, "forward-auth-address", "", "address at which gateways ask whether a request may pass, such as 127.0.0.1:8295 (default: not served)")
 	fs.StringVar(&o.forwardAuthCertificateHeader, "forward-auth-certificate-header", "", "header in which a trusted proxy tells the device's certificate; it must take the header away from clients (default: none is believed)")
+	fs.StringVar(&o.extAuthzAddress, "ext-authz-address", "", "address at which Envoy asks by gRPC (ext_authz) whether a request may pass, such as 127.0.0.1:8296 (default: not served)")
 	fs.BoolVar(&o.allowPlaintext, "allow-plaintext", false, "serve without TLS on an address that is not loopback: passwords cross the network in the clear")
 	fs.StringVar(&o.tlsCert, "tls-cert", "", "path of a PEM certificate; it is read again when it changes")
 	fs.StringVar(&o.tlsKey, "tls-key", "", "path of the certificate's PEM key")
@@ -149,6 +153,9 @@ func (o *options) validateNumbers() error {
 
 func (o *options) validateAddresses() error {
 	errs := []error{o.validateListener("--login-address", o.loginAddress), o.validateForwardAuth()}
+	if o.extAuthzAddress != "" {
+		errs = append(errs, o.validateListener("--ext-authz-address", o.extAuthzAddress))
+	}
 	if o.probeAddress != "0" {
 		if _, err := hostOf(o.probeAddress); err != nil {
 			errs = append(errs, fmt.Errorf("--probe-address: %w", err))
@@ -243,5 +250,6 @@ func newLogger(o *options) logr.Logger {
 		WithName("sidecar").WithValues("server", o.namespace+"/"+o.server)
 	ctrllog.SetLogger(log)
 	klog.SetLogger(log)
+	grpclog.SetLoggerV2(newGRPCLog(log))
 	return log
 }

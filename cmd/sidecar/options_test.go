@@ -58,6 +58,8 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		"certificates without TLS":      {[]string{"--tls-client-certificates"}, "--tls-client-certificates needs --tls-cert and --tls-key"},
 		"authorities for nothing":       {[]string{"--tls-cert=" + cert, "--tls-key=" + key, "--tls-client-ca=" + cert}, "--tls-client-ca goes with --tls-client-certificates"},
 		"authorities that are none":     {[]string{"--tls-cert=" + cert, "--tls-key=" + key, "--tls-client-certificates", "--tls-client-ca=" + key}, "--tls-client-ca: it holds no certificate"},
+		"ext_authz in the clear":        {[]string{"--ext-authz-address=:8296"}, "--ext-authz-address :8296" + notLoopback},
+		"ext_authz without port":        {[]string{"--ext-authz-address=127.0.0.1"}, `--ext-authz-address: "127.0.0.1" is no HOST:PORT`},
 		"several at once": {
 			[]string{"--server=", "--hash-slots=0", "--login-address=:1"},
 			"--server is required: the name of the RelayServer to serve\n--hash-slots and --max-connections must be at least 1\n--login-address :1" + notLoopback,
@@ -87,6 +89,8 @@ func TestOptionsThatAreTaken(t *testing.T) {
 		"and their authorities":  {"--tls-cert=" + cert, "--tls-key=" + key, "--tls-client-certificates", "--tls-client-ca=" + cert},
 		"forward auth":           {"--forward-auth-address=127.0.0.1:8295", "--forward-auth-certificate-header=X-Tegata-Client-Cert"},
 		"forward auth with TLS":  {"--forward-auth-address=:8295", "--tls-cert=" + cert, "--tls-key=" + key},
+		"ext_authz":              {"--ext-authz-address=127.0.0.1:8296"},
+		"ext_authz with TLS":     {"--ext-authz-address=:8296", "--tls-cert=" + cert, "--tls-key=" + key},
 		"no probes":              {"--probe-address=0"},
 		"probes for the kubelet": {"--probe-address=:8294"},
 		"a host's odd name":      {"--identity=My_Host.local"},

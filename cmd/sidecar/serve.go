@@ -34,6 +34,9 @@ func serveListeners(ctx context.Context, o *options, p *parts, registry promethe
 			}), log)
 		})
 	}
+	if o.extAuthzAddress != "" {
+		group.Go(func() error { return serveExtAuthz(ctx, o, s, p.keeper, registry, log) })
+	}
 	return group.Wait()
 }
 

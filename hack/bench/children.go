@@ -60,6 +60,10 @@ func runChild(ctx context.Context, args []string) error {
 		return runForwardAuth(ctx, fewSessions)
 	case childManyForward:
 		return runForwardAuth(ctx, manySessions)
+	case childRADIUS:
+		return runRADIUS(ctx)
+	case childDatagrams:
+		return runDatagrams(ctx)
 	default:
 		return fmt.Errorf("child: no such kind %q", args[0])
 	}
