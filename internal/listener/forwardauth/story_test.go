@@ -51,7 +51,8 @@ func TestGatewaysPassSessions(t *testing.T) {
 			}
 		}
 		got := g.send(t, http.MethodPost, "/form?q=1", "the body", nil, "Cookie: "+cookie)
-		if g.wantPassed(t, got, 4); got.body != "POST /form?q=1 the body" {
+		g.wantPassed(t, got, 4)
+		if got.body != "POST /form?q=1 the body" {
 			t.Errorf("the application was sent %q", got.body)
 		}
 	})
