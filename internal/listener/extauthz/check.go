@@ -97,8 +97,8 @@ func (c *checker) check(ctx context.Context, decode func(any) error) (response a
 		p.among.free()
 	}()
 	if err := decode(r); err != nil {
-		if ctx.Err() == nil { // else it did not arrive in time, or its sender is gone
-			c.metrics.failed(causeMalformed)
+		if code := status.Code(err); code != codes.Canceled && code != codes.DeadlineExceeded {
+			c.metrics.failed(causeMalformed) // the others did not arrive
 		}
 		return nil, err
 	}
