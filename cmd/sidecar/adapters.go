@@ -7,6 +7,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/authn"
@@ -15,6 +16,7 @@ import (
 	"github.com/tegata-dev/tegata/internal/endings"
 	"github.com/tegata-dev/tegata/internal/failures"
 	"github.com/tegata-dev/tegata/internal/liveness"
+	"github.com/tegata-dev/tegata/internal/password"
 	"github.com/tegata-dev/tegata/internal/session"
 )
 
@@ -28,6 +30,27 @@ func maxStaleness(d *directory.Directory) func() time.Duration {
 		}
 		return defaultStaleness
 	}
+}
+
+func newKeeper(o *options, api client.WithWatch, users *directory.Directory, source *directory.Source, log logr.Logger) *liveness.Keeper {
+	return liveness.NewKeeper(liveness.KeeperOptions{
+		Client: api, Namespace: o.namespace, Server: o.server, Identity: o.identity,
+		Duration: maxStaleness(users), Observed: users.Observed, Resync: source.Resync, FailingSince: source.FailingSince,
+		Log: log.WithName("lease"),
+	})
+}
+
+func newVerifier(o *options, registry prometheus.Registerer) *password.Verifier {
+	return password.NewVerifier(password.Options{
+		Slots: o.hashSlots, Queue: o.hashQueue, PreferredQueue: o.hashQueue, Metrics: password.NewMetrics(registry),
+	})
+}
+
+func newSessions(o *options, users *directory.Directory, ended *endings.Writer, observers ...session.Observer) *session.Sessions {
+	return session.New(session.Options{
+		Issuer: o.namespace + "/" + o.server, Keys: users.SessionKeys, MaxPerUser: maxSessions(users),
+		Keep: keepEnding(users, ended), Observers: observers,
+	})
 }
 
 // enroller stores what authn wants enrolled by package binding.

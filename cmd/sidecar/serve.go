@@ -16,25 +16,26 @@ import (
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
-	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/httpserver"
 	"github.com/tegata-dev/tegata/internal/listener/forwardauth"
 	"github.com/tegata-dev/tegata/internal/listener/login"
 )
 
 // serveListeners serves those that are asked for, until ctx ends or one fails.
-func serveListeners(ctx context.Context, o *options, s *authn.Service, lease freshness, registry prometheus.Registerer, log logr.Logger) error {
+func serveListeners(ctx context.Context, o *options, p *parts, registry prometheus.Registerer, log logr.Logger) error {
+	s := p.service
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.gateways.serve(ctx, o, s) })
 	group.Go(func() error { return serveLogins(ctx, o, login.NewHandler(s), log) })
 	if o.forwardAuthAddress != "" {
 		group.Go(func() error {
 			return serveForwardAuth(ctx, o, forwardauth.NewHandler(s, forwardauth.Options{
-				CertificateHeader: o.forwardAuthCertificateHeader, MaxWaiting: o.maxConnections / 2, Metrics: forwardauth.NewMetrics(registry),
+				CertificateHeader: o.forwardAuthCertificateHeader, MaxWaiting: o.forwardAuthWaiting(), Metrics: forwardauth.NewMetrics(registry),
 			}), log)
 		})
 	}
 	if o.extAuthzAddress != "" {
-		group.Go(func() error { return serveExtAuthz(ctx, o, s, lease, registry, log) })
+		group.Go(func() error { return serveExtAuthz(ctx, o, s, p.keeper, registry, log) })
 	}
 	return group.Wait()
 }

@@ -54,6 +54,16 @@ func runChild(ctx context.Context, args []string) error {
 		return runSessions(ctx, fewSessions)
 	case childManySessions:
 		return runSessions(ctx, manySessions)
+	case childTrivial:
+		return runTrivial(ctx)
+	case childFewForward:
+		return runForwardAuth(ctx, fewSessions)
+	case childManyForward:
+		return runForwardAuth(ctx, manySessions)
+	case childRADIUS:
+		return runRADIUS(ctx)
+	case childDatagrams:
+		return runDatagrams(ctx)
 	default:
 		return fmt.Errorf("child: no such kind %q", args[0])
 	}

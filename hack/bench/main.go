@@ -38,6 +38,8 @@ var measurements = []measurement{
 	{"overhead", "everything in a login but the password hash", measureOverhead},
 	{"session", "a request under a session, without a protocol", measureSessionCheck},
 	{"extauthz", "requests under a session against a gRPC server that always says yes", measureExtAuthz},
+	{"forwardauth", "requests under a session against net/http with a trivial handler", measureForwardAuth},
+	{"radius", "RADIUS accounting against a bare UDP responder", measureRADIUS},
 	{"timing", "whether a decision's time tells who exists", measureDecisionTiming},
 	{"directory", "memory of the users that a sidecar knows", measureDirectory},
 	{"shards", "size of the Secrets with credentials", measureShards},

@@ -34,7 +34,7 @@ type relay struct {
 	sessions []authn.SessionAttempt
 }
 
-func newRelay(t *testing.T) *relay {
+func newRelay(t testing.TB) *relay {
 	t.Helper()
 	ring, err := fingerprint.ParseKeyring(fingerprint.NewSecretData())
 	if err != nil {

@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/netip"
@@ -125,7 +126,8 @@ func TestAccountingOfOthers(t *testing.T) {
 		"another that starts": account(statusOn, "", "", without(rfc2865.NASIdentifier_Type), with(rfc2865.NASIdentifier_Type, "vpn-2")),
 		"an unknown status":   account(15, "acct-1", class),
 	} {
-		if l.tell(raw); live.Ended() {
+		l.tell(raw)
+		if live.Ended() {
 			t.Fatalf("%s ended the session", name)
 		}
 	}
@@ -248,14 +250,14 @@ func TestEndedSessionsAreDisconnected(t *testing.T) {
 	l.End(live, session.Refused)
 	first, _ := gateway.next(patience)
 	again, from := gateway.next(patience)
-	if len(first) < 38 || string(first) != string(again) || !radius.IsAuthenticRequest(first, []byte(shared)) {
+	if len(first) < 38 || !bytes.Equal(first, again) || !radius.IsAuthenticRequest(first, []byte(shared)) {
 		t.Fatalf("told\n%x, and again\n%x", first, again)
 	}
 	p, err := radius.Parse(first, []byte(shared))
 	if err != nil || p.Code != radius.CodeDisconnectRequest || p.Attributes[0].Type != 80 {
 		t.Fatalf("%v, begins with %d: %v", p.Code, p.Attributes[0].Type, err)
 	}
-	if want := signature(first, 22, make([]byte, 16), []byte(shared)); string(want[:]) != string(first[22:38]) {
+	if want := signature(first, 22, make([]byte, 16), []byte(shared)); !bytes.Equal(want[:], first[22:38]) {
 		t.Error("the Message-Authenticator is wrong")
 	}
 	got := []string{rfc2865.UserName_GetString(p), rfc2865.NASIdentifier_GetString(p), rfc2866.AcctSessionID_GetString(p), rfc2865.FramedIPAddress_Get(p).String()}

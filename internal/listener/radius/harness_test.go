@@ -429,7 +429,7 @@ func build(code radius.Code, options ...requestOption) []byte {
 		p.Attributes = append(p.Attributes, a)
 	}
 	if !r.unsigned {
-		p.Attributes.Add(80, make(radius.Attribute, 16))
+		p.Add(80, make(radius.Attribute, 16))
 	}
 	raw, err := p.MarshalBinary()
 	if err != nil {
