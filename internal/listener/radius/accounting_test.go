@@ -367,7 +367,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	l := newLab(t)
 	for i := range maxOver + 10 {
 		live := &session.Live{Session: session.Session{ID: fmt.Sprintf("s%d", i)}}
-		x := &exchange{packet: &packet{}, client: l.clients().ByAddress(netip.MustParseAddr("127.0.0.1")), door: Authentication.door()}
+		x := &exchange{packet: packet{}, client: l.clients().ByAddress(netip.MustParseAddr("127.0.0.1")), door: Authentication.door()}
 		l.connections.begin(live, x)
 		l.connections.Ended(live, session.Expired, time.Now())
 	}
