@@ -172,11 +172,12 @@ func TestStatusServer(t *testing.T) {
 func TestRetransmissions(t *testing.T) {
 	l := newLab(t)
 	proceed, arrived := make(chan struct{}), make(chan struct{}, 8)
-	l.check = func(a *authn.Attempt) authn.Result {
+	check := func(a *authn.Attempt) authn.Result {
 		arrived <- struct{}{}
 		<-proceed
 		return l.admit(a)
 	}
+	l.change(func() { l.check = check })
 	g := l.dial(Authentication)
 	first := login(goodPassword, withID(7))
 	g.send(first)
@@ -227,7 +228,7 @@ func TestRejectsAreRepeatedToo(t *testing.T) {
 func TestTooManyRequests(t *testing.T) {
 	l := newLab(t)
 	proceed := make(chan struct{})
-	l.check = func(a *authn.Attempt) authn.Result { <-proceed; return l.admit(a) }
+	l.change(func() { l.check = func(a *authn.Attempt) authn.Result { <-proceed; return l.admit(a) } })
 	g := l.dial(Authentication)
 	limit := cap(l.handler.slots)
 	var last []byte
@@ -254,7 +255,7 @@ func TestTooManyRequests(t *testing.T) {
 func TestStopAnswersWhatIsUnderWay(t *testing.T) {
 	l := newLab(t)
 	proceed, arrived := make(chan struct{}), make(chan struct{})
-	l.check = func(a *authn.Attempt) authn.Result { close(arrived); <-proceed; return l.admit(a) }
+	l.change(func() { l.check = func(a *authn.Attempt) authn.Result { close(arrived); <-proceed; return l.admit(a) } })
 	g := l.dial(Authentication)
 	raw := login(goodPassword)
 	g.send(raw)
