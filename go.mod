@@ -4,7 +4,9 @@ go 1.26.0
 
 require (
 	github.com/aclements/go-moremath v0.0.0-20210112150236-f10218a38794
+	github.com/envoyproxy/go-control-plane/envoy v1.40.0
 	github.com/go-crypt/x v0.4.17
+	github.com/go-jose/go-jose/v4 v4.1.8
 	github.com/go-logr/logr v1.4.4
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/google/go-cmp v0.7.0
@@ -29,10 +31,7 @@ require (
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.2
 )
 
-require (
-	github.com/envoyproxy/go-control-plane/envoy v1.40.0
-	layeh.com/radius v0.0.0-20231213012653-1006025d24f8
-)
+require layeh.com/radius v0.0.0-20231213012653-1006025d24f8
 
 require (
 	github.com/cncf/xds/go v0.0.0-20260202195803-dba9d589def2 // indirect

@@ -23,6 +23,9 @@ const (
 	ReasonMACAddressDenied Reason = "MACAddressDenied"
 	// ReasonDeviceAuthUnsupported: the viewer does not authenticate its device, and must.
 	ReasonDeviceAuthUnsupported Reason = "DeviceAuthUnsupported"
+	// ReasonDeviceProofInvalid: what the device showed to prove itself does not hold: the signature, the
+	// challenge or the certificate is wrong, has expired, was used before, or is for another login.
+	ReasonDeviceProofInvalid Reason = "DeviceProofInvalid"
 	// ReasonDeviceKindNotPermitted: the device identified itself by something weaker than minimumDeviceKind.
 	ReasonDeviceKindNotPermitted Reason = "DeviceKindNotPermitted"
 	// ReasonSlotNotPermitted: the user has one device in all, and another one is bound.
@@ -54,7 +57,7 @@ const (
 var Reasons = []Reason{
 	ReasonUnknownUser, ReasonPasswordMismatch, ReasonUserSuspended, ReasonOutsideValidity,
 	ReasonAdministratorNotPermitted, ReasonProgramNotPermitted, ReasonSourceAddressDenied,
-	ReasonMACAddressDenied, ReasonDeviceAuthUnsupported, ReasonDeviceKindNotPermitted, ReasonSlotNotPermitted,
-	ReasonDeviceRevoked, ReasonDeviceMismatch, ReasonDeviceNotRegistered, ReasonThrottled, ReasonServerUnavailable,
-	ReasonSessionInvalid, ReasonSessionExpired, ReasonSessionEnded,
+	ReasonMACAddressDenied, ReasonDeviceAuthUnsupported, ReasonDeviceProofInvalid, ReasonDeviceKindNotPermitted,
+	ReasonSlotNotPermitted, ReasonDeviceRevoked, ReasonDeviceMismatch, ReasonDeviceNotRegistered,
+	ReasonThrottled, ReasonServerUnavailable, ReasonSessionInvalid, ReasonSessionExpired, ReasonSessionEnded,
 }

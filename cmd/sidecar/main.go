@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/binding"
@@ -44,8 +45,43 @@ func main() {
 	}
 }
 
+// parts are what the sidecar consists of, beside its listeners.
+type parts struct {
+	users    *directory.Directory
+	source   *directory.Source
+	keeper   *liveness.Keeper
+	recorder *failures.Recorder
+	endings  *endings.Writer
+	gateways *gateways
+	service  *authn.Service
+}
+
+func assemble(api client.WithWatch, o *options, registry *prometheus.Registry, log logr.Logger) *parts {
+	p := &parts{users: directory.New(o.server)}
+	p.source = directory.NewSource(api, o.namespace, p.users, log.WithName("directory"), func(_ string, urgent bool) {
+		if urgent {
+			p.keeper.Hurry()
+		}
+	})
+	p.keeper = newKeeper(o, api, p.users, p.source, log)
+	p.recorder = failures.NewRecorder(api, o.namespace, failures.NewMetrics(registry), log.WithName("failures"))
+	p.endings = endings.New(api, o.namespace, log.WithName("sessions"))
+	p.gateways = newGateways(p.users, registry, log)
+	sessions := newSessions(o, p.users, p.endings, sessionLog{log.WithName("sessions")}, p.gateways.connections)
+	p.service = authn.NewService(authn.Dependencies{
+		Directory: p.users, Verifier: newVerifier(o, registry), Liveness: p.keeper, Sessions: sessions,
+		Enroller: enroller{binding.Enroller{
+			Client: api, Namespace: o.namespace, User: directory.DecisionUser, Stored: p.users.Advance,
+		}},
+		Recorder: statusRecorder{p.recorder, o.identity}, Metrics: authn.NewMetrics(registry), Log: log.WithName("login"),
+	})
+	p.users.OnChange(p.service.ReviewUser)
+	registerGauges(registry, p.users, p.keeper, sessions)
+	return p
+}
+
 // run starts, in this order: the Lease, which the manager must be able to see before the users are read;
-// the watches; and, once everything has been read, the listener.
+// the watches; and, once everything has been read, the listeners.
 func run(ctx context.Context, o *options, log logr.Logger) error {
 	api, err := newClient(o)
 	if err != nil {
@@ -53,59 +89,34 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p := assemble(api, o, registry, log)
 
-	users := directory.New(o.server)
-	var keeper *liveness.Keeper
-	source := directory.NewSource(api, o.namespace, users, log.WithName("directory"), func(_ string, urgent bool) {
-		if urgent {
-			keeper.Hurry()
-		}
-	})
-	keeper = newKeeper(o, api, users, source, log)
-	recorder := failures.NewRecorder(api, o.namespace, failures.NewMetrics(registry), log.WithName("failures"))
-	verifier := newVerifier(o, registry)
-	gateways := newGateways(users, registry, log)
-	ended := endings.New(api, o.namespace, log.WithName("sessions"))
-	sessions := newSessions(o, users, ended, sessionLog{log.WithName("sessions")}, gateways.connections)
-	service := authn.NewService(authn.Dependencies{
-		Directory: users, Verifier: verifier, Liveness: keeper, Metrics: authn.NewMetrics(registry),
-		Enroller: enroller{binding.Enroller{
-			Client: api, Namespace: o.namespace, User: directory.DecisionUser, Stored: users.Advance,
-		}},
-		Sessions: sessions,
-		Recorder: statusRecorder{recorder, o.identity}, Log: log.WithName("login"),
-	})
-	users.OnChange(service.ReviewUser)
-	registerGauges(registry, users, keeper, sessions)
-
-	// What the listener needs outlives it, so that logins under way at the end are answered and recorded.
+	// What the listeners need outlives them, so that logins under way at the end are answered and recorded.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer stop()
-	wg.Go(func() { recorder.Run(background) })
-	wg.Go(func() { ended.Run(background) })
-	wg.Go(func() { service.RunSessions(background) })
-	wg.Go(func() { gateways.connections.Run(background) })
+	for _, run := range []func(context.Context){p.recorder.Run, p.endings.Run, p.service.RunSessions, p.gateways.connections.Run} {
+		wg.Go(func() { run(background) })
+	}
 
 	group, ctx := errgroup.WithContext(ctx)
 	ready := make(chan struct{})
-	group.Go(func() error { return serveProbes(ctx, o, registry, ready, keeper, log) })
+	group.Go(func() error { return serveProbes(ctx, o, registry, ready, p.keeper, log) })
 	group.Go(func() error {
-		if err := keeper.Claim(ctx); err != nil {
+		if err := p.keeper.Claim(ctx); err != nil {
 			return unlessStopping(ctx, err)
 		}
-		wg.Go(func() { source.Run(background) })
-		if err := source.WaitForSync(ctx); err != nil {
-			keeper.GiveUp()
+		wg.Go(func() { p.source.Run(background) })
+		if err := p.source.WaitForSync(ctx); err != nil {
+			p.keeper.GiveUp()
 			return unlessStopping(ctx, err)
 		}
-		keeper.Begin()
-		wg.Go(func() { keeper.Run(background); keeper.GiveUp() })
-		log.Info("Users are read; answering logins", "users", users.Users())
+		p.keeper.Begin()
+		wg.Go(func() { p.keeper.Run(background); p.keeper.GiveUp() })
+		log.Info("Users are read; answering logins", "users", p.users.Users())
 		close(ready)
-		group.Go(func() error { return gateways.serve(ctx, o, service) })
-		return serveListeners(ctx, o, service, registry, log)
+		return serveListeners(ctx, o, p, registry, log)
 	})
 	return group.Wait()
 }

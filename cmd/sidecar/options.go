@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/net/http/httpguts"
+	"google.golang.org/grpc/grpclog"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
@@ -34,11 +35,16 @@ type options struct {
 	forwardAuthAddress           string
 	forwardAuthCertificateHeader string
 
+	extAuthzAddress string
+
 	allowPlaintext bool
 	tlsCert        string
 	tlsKey         string
-	probeAddress   string
-	maxConnections int
+	// clientCertificates asks for certificates, of clientCA if it is not empty.
+	clientCertificates bool
+	clientCA           string
+	probeAddress       string
+	maxConnections     int
 
 	radius radiusOptions
 
@@ -83,9 +89,12 @@ func parseOptions(args []string) (*options, error) {
 	fs.StringVar(&o.loginAddress, "login-address", "127.0.0.1:8293", "address at which POST /v1/login is served")
 	fs.StringVar(&o.forwardAuthAddress, "forward-auth-address", "", "address at which gateways ask whether a request may pass, such as 127.0.0.1:8295 (default: not served)")
 	fs.StringVar(&o.forwardAuthCertificateHeader, "forward-auth-certificate-header", "", "header in which a trusted proxy tells the device's certificate; it must take the header away from clients (default: none is believed)")
+	fs.StringVar(&o.extAuthzAddress, "ext-authz-address", "", "address at which Envoy asks by gRPC (ext_authz) whether a request may pass, such as 127.0.0.1:8296 (default: not served)")
 	fs.BoolVar(&o.allowPlaintext, "allow-plaintext", false, "serve without TLS on an address that is not loopback: passwords cross the network in the clear")
 	fs.StringVar(&o.tlsCert, "tls-cert", "", "path of a PEM certificate; it is read again when it changes")
 	fs.StringVar(&o.tlsKey, "tls-key", "", "path of the certificate's PEM key")
+	fs.BoolVar(&o.clientCertificates, "tls-client-certificates", false, "ask for a client certificate: a device that connects itself, not through the relay, is known by its key")
+	fs.StringVar(&o.clientCA, "tls-client-ca", "", "path of PEM certificates: client certificates that none of them has issued are refused in the handshake")
 	fs.StringVar(&o.probeAddress, "probe-address", "127.0.0.1:8294", "address at which /healthz, /readyz and /metrics are served; 0 for none")
 	fs.IntVar(&o.maxConnections, "max-connections", 4096, "how many connections each listener serves at a time")
 
@@ -144,6 +153,9 @@ func (o *options) validateNumbers() error {
 
 func (o *options) validateAddresses() error {
 	errs := []error{o.validateListener("--login-address", o.loginAddress), o.validateForwardAuth()}
+	if o.extAuthzAddress != "" {
+		errs = append(errs, o.validateListener("--ext-authz-address", o.extAuthzAddress))
+	}
 	if o.probeAddress != "0" {
 		if _, err := hostOf(o.probeAddress); err != nil {
 			errs = append(errs, fmt.Errorf("--probe-address: %w", err))
@@ -198,8 +210,17 @@ func (o *options) validateTLS() error {
 	if (o.tlsCert == "") != (o.tlsKey == "") {
 		return errors.New("--tls-cert and --tls-key go together")
 	}
+	if o.clientCA != "" && !o.clientCertificates {
+		return errors.New("--tls-client-ca goes with --tls-client-certificates")
+	}
 	if o.tlsCert == "" {
+		if o.clientCertificates {
+			return errors.New("--tls-client-certificates needs --tls-cert and --tls-key")
+		}
 		return nil
+	}
+	if _, err := clientAuthorities(o.clientCA); err != nil {
+		return fmt.Errorf("--tls-client-ca: %w", err)
 	}
 	if _, err := tls.LoadX509KeyPair(o.tlsCert, o.tlsKey); err != nil {
 		return fmt.Errorf("--tls-cert and --tls-key: %w", err)
@@ -229,5 +250,6 @@ func newLogger(o *options) logr.Logger {
 		WithName("sidecar").WithValues("server", o.namespace+"/"+o.server)
 	ctrllog.SetLogger(log)
 	klog.SetLogger(log)
+	grpclog.SetLoggerV2(newGRPCLog(log))
 	return log
 }

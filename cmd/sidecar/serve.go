@@ -16,38 +16,50 @@ import (
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
-	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/httpserver"
 	"github.com/tegata-dev/tegata/internal/listener/forwardauth"
 	"github.com/tegata-dev/tegata/internal/listener/login"
 )
 
 // serveListeners serves those that are asked for, until ctx ends or one fails.
-func serveListeners(ctx context.Context, o *options, s *authn.Service, registry prometheus.Registerer, log logr.Logger) error {
+func serveListeners(ctx context.Context, o *options, p *parts, registry prometheus.Registerer, log logr.Logger) error {
+	s := p.service
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.gateways.serve(ctx, o, s) })
 	group.Go(func() error { return serveLogins(ctx, o, login.NewHandler(s), log) })
 	if o.forwardAuthAddress != "" {
 		group.Go(func() error {
 			return serveForwardAuth(ctx, o, forwardauth.NewHandler(s, forwardauth.Options{
-				CertificateHeader: o.forwardAuthCertificateHeader, MaxWaiting: o.maxConnections / 2, Metrics: forwardauth.NewMetrics(registry),
+				CertificateHeader: o.forwardAuthCertificateHeader, MaxWaiting: o.forwardAuthWaiting(), Metrics: forwardauth.NewMetrics(registry),
 			}), log)
 		})
+	}
+	if o.extAuthzAddress != "" {
+		group.Go(func() error { return serveExtAuthz(ctx, o, s, p.keeper, registry, log) })
 	}
 	return group.Wait()
 }
 
 func serveLogins(ctx context.Context, o *options, h http.Handler, log logr.Logger) error {
-	return serveHTTP(ctx, o, o.loginAddress, httpserver.Options{Name: "logins", Handler: h, MaxConnections: o.maxConnections, Log: log})
+	s := httpserver.Options{Name: "logins", Handler: h, MaxConnections: o.maxConnections, Log: log}
+	return serveHTTP(ctx, o, o.loginAddress, s, o.askForCertificates)
 }
 
-// serveHTTP serves one listener, with TLS when there is a certificate.
-func serveHTTP(ctx context.Context, o *options, address string, s httpserver.Options) error {
+// serveHTTP serves one listener, with TLS when there is a certificate, adjusted.
+func serveHTTP(ctx context.Context, o *options, address string, s httpserver.Options, adjusts ...func(*tls.Config) error) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("listen for %s: %w", s.Name, err)
 	}
 	if s.TLS, err = tlsConfig(ctx, o, s.Log); err != nil {
 		return errors.Join(err, l.Close())
+	}
+	if s.TLS != nil {
+		for _, adjust := range adjusts {
+			if err := adjust(s.TLS); err != nil {
+				return errors.Join(err, l.Close())
+			}
+		}
 	}
 	s.Log.Info("Listening for "+s.Name, "address", l.Addr().String(), "tls", s.TLS != nil)
 	return httpserver.Serve(ctx, l, s)

@@ -36,6 +36,9 @@ func runChild(ctx context.Context, args []string) error {
 	if len(args) != 1 {
 		return errors.New("child: want one argument")
 	}
+	if address, clients, ok := isFlood(args[0]); ok {
+		return runFlood(ctx, address, clients)
+	}
 	var handler http.Handler
 	switch args[0] {
 	case childLogin:
@@ -51,6 +54,12 @@ func runChild(ctx context.Context, args []string) error {
 		return runSessions(ctx, fewSessions)
 	case childManySessions:
 		return runSessions(ctx, manySessions)
+	case childTrivial:
+		return runTrivial(ctx)
+	case childFewForward:
+		return runForwardAuth(ctx, fewSessions)
+	case childManyForward:
+		return runForwardAuth(ctx, manySessions)
 	case childRADIUS:
 		return runRADIUS(ctx)
 	case childDatagrams:

@@ -75,7 +75,8 @@ func sessionCheck(ctx context.Context, l *lab, users int) (nanos, allocs float64
 	i := 0
 	nanos, allocs, err = microBenchmark(scale(l, 5, 2), func() {
 		request.Token = tokens[i]
-		if i++; i == users {
+		i++
+		if i == users {
 			i = 0
 		}
 		last = service.CheckSession(ctx, request)

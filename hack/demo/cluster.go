@@ -31,8 +31,8 @@ type cluster struct {
 	// lost is told when a program ends that should not.
 	lost context.CancelCauseFunc
 
-	plane              *testenv.ControlPlane
-	loginURL, probeURL string // of the sidecar, once it runs
+	plane                *testenv.ControlPlane
+	sidecarURL, probeURL string // of the sidecar, once it runs
 
 	mu       sync.Mutex
 	programs []program
@@ -115,7 +115,7 @@ func (c *cluster) running() []program {
 }
 
 // complete says whether everything runs that the story needs.
-func (c *cluster) complete() bool { return c.loginURL != "" }
+func (c *cluster) complete() bool { return c.sidecarURL != "" }
 
 // logTails are the ends of the logs that tell why the story went wrong: of our own programs, and of those
 // that have ended.

@@ -13,7 +13,7 @@ func (c *cluster) keep(ctx context.Context) error {
 	if _, err := exec.LookPath("kubectl"); err != nil {
 		c.screen.line(`export PATH="$PATH:%s"`, c.tools.assets)
 	}
-	c.screen.line("\nThe sidecar answers logins at %s.", c.loginURL)
+	c.screen.line("\nThe sidecar answers logins at %s/v1/login.", c.sidecarURL)
 	c.screen.line("Its probes are at %s/healthz and %s/readyz, its metrics at %s/metrics.", c.probeURL, c.probeURL, c.probeURL)
 	c.screen.line("\nThree things to try:")
 	for _, line := range c.invitations() {
@@ -31,12 +31,9 @@ func (c *cluster) keep(ctx context.Context) error {
 }
 
 func (c *cluster) invitations() []string {
-	pc := taro("taro-pc-77e2")
-	pc.Viewer = "pc"
-	line, _ := pc.line(c.loginURL) // strings always encode
 	return []string{
 		"kubectl explain relayuser.spec --recursive",
-		line,
+		reports(c, "pc", "taro-pc-77e2"),
 		`kubectl patch relayuser taro --type=merge -p '{"spec":{"suspended":true}}'   # then log in again`,
 	}
 }

@@ -2,26 +2,19 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 )
 
-// attempt is a login as a relay passes it on; internal/listener/login/openapi.yaml describes the body.
+// attempt is a login from a phone, which proves that it holds the key in that file; hack/demo/device does it.
 type attempt struct {
-	User        string `json:"user"`
-	Password    string `json:"password"`
-	Program     string `json:"program"`
-	Viewer      string `json:"viewer"`
-	Fingerprint string `json:"fingerprint"`
+	user, password, key string
 
-	language string // the person's, as Accept-Language
+	language string // the person's
 	saveTo   string // a file for the reply with its headers
 }
 
 // taro is a login of the user in config/samples from a phone, with the right password.
-func taro(fingerprint string) attempt {
-	return attempt{User: "taro", Password: password, Program: "viewer", Viewer: "mobile", Fingerprint: fingerprint}
-}
+func taro(key string) attempt { return attempt{user: "taro", password: password, key: key} }
 
 // succeeds sends the login, which must be let in and answered with those texts.
 func (a attempt) succeeds(texts ...string) act {
@@ -38,32 +31,26 @@ func (a attempt) send(texts []string) act {
 	for i, text := range texts {
 		checks[i] = says(text)
 	}
-	return func(ctx context.Context, c *cluster) error {
-		line, err := a.line(c.loginURL)
-		if err != nil {
-			return err
-		}
-		return run(line, checks...)(ctx, c)
-	}
+	return func(ctx context.Context, c *cluster) error { return run(a.line(c), checks...)(ctx, c) }
 }
 
 // line is a command for a shell. No value in the story has a quote.
-func (a attempt) line(url string) (string, error) {
-	body, err := json.Marshal(a)
-	if err != nil {
-		return "", fmt.Errorf("encode a login: %w", err)
-	}
-	line := "curl -sS"
-	if a.saveTo != "" {
-		line += "i" // the headers too
-	}
-	line += " -w 'HTTP %{http_code}\\n' " + url + " -H 'Content-Type: application/json'"
+func (a attempt) line(c *cluster) string {
+	line := fmt.Sprintf("echo %s | %s --sidecar=%s --host=%s --key=%s --user=%s",
+		a.password, c.shortPath(c.tools.device), c.sidecarURL, relayHost, c.file(a.key), a.user)
 	if a.language != "" {
-		line += " -H 'Accept-Language: " + a.language + "'"
+		line += " --language=" + a.language
 	}
-	line += " \\\n    -d '" + string(body) + "'"
 	if a.saveTo != "" {
-		line += " | tee " + a.saveTo
+		line += " --include | tee " + a.saveTo
 	}
-	return line, nil
+	return line
+}
+
+// reports is a command for a shell: a login of taro from a device that only reports a string, which a shell
+// may work out.
+func reports(c *cluster, viewer, fingerprint string) string {
+	return fmt.Sprintf("curl -sS -w 'HTTP %%{http_code}\\n' %s/v1/login -H 'Content-Type: application/json' \\\n"+
+		`    -d '{"user":"taro","password":"%s","program":"viewer","viewer":"%s","fingerprint":"%s"}'`,
+		c.sidecarURL, password, viewer, fingerprint)
 }

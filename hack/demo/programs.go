@@ -46,7 +46,7 @@ func startSidecar(ctx context.Context, c *cluster) error {
 		},
 		readyWhenLogged: "Listening for logins",
 	})
-	c.loginURL, c.probeURL = "http://"+entry.Address+"/v1/login", "http://"+probes
+	c.sidecarURL, c.probeURL = "http://"+entry.Address, "http://"+probes
 	return err
 }
 

@@ -1,21 +1,23 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 )
 
-// What is typed and what the devices report about themselves.
+// What is typed, where the relay is, and the files in which the phones have their keys.
 const (
-	password = "correct-horse-battery" // as in config/samples/relayuser-password.yaml
-	oldPhone = "taro-old-phone-5f0c"
-	newPhone = "taro-new-phone-a1d7"
+	password  = "correct-horse-battery" // as in config/samples/relayuser-password.yaml
+	relayHost = "asp1.example.com"      // as in config/samples/relayserver.yaml
+	oldPhone  = "old-phone.pem"
+	newPhone  = "new-phone.pem"
 )
 
 // story is the manual's. The cluster's administrator installs; then it is about alice, who administers the
 // relay, and taro, who uses it.
 func story(c *cluster) []step {
-	return slices.Concat(installation(), firstLogin(), refusals(c), diagnosis(c), reset(), afterwards())
+	return slices.Concat(installation(), firstLogin(), refusals(c), diagnosis(c), reset(), copies(), afterwards())
 }
 
 func installation() []step {
@@ -45,9 +47,10 @@ func firstLogin() []step {
 			startSidecar,
 			run("kubectl wait relayserver/asp1 --for=condition=SidecarsLive --timeout=30s"),
 		}},
-		{"taro logs in from his phone for the first time. That binds the phone to him.", []act{
+		{"taro logs in from his phone for the first time. The phone makes a key, and signs a challenge. That binds it to him.", []act{
 			taro(oldPhone).succeeds(`"slot":"mobile","enrolled":true`),
 			run("kubectl get relayusers", says("taro asp1 True"), says("Registered")),
+			run(`kubectl get relayuser taro -o jsonpath='{.status.slots[?(@.slot=="mobile")].binding.kind}{"\n"}'`, says("Proof")),
 		}},
 	}
 }
@@ -55,8 +58,8 @@ func firstLogin() []step {
 // refusals saves three replies, to compare them.
 func refusals(c *cluster) []step {
 	wrongPassword, unknownUser, anotherPhone := taro(oldPhone), taro(oldPhone), taro(newPhone)
-	wrongPassword.Password, wrongPassword.saveTo = "wrong-horse-battery", c.file("wrong-password")
-	unknownUser.User, unknownUser.saveTo = "jiro", c.file("unknown-user")
+	wrongPassword.password, wrongPassword.saveTo = "wrong-horse-battery", c.file("wrong-password")
+	unknownUser.user, unknownUser.saveTo = "jiro", c.file("unknown-user")
 	anotherPhone.saveTo = c.file("another-phone")
 	japanese := unknownUser
 	japanese.language, japanese.saveTo = "ja", ""
@@ -106,6 +109,19 @@ func reset() []step {
 			taro(oldPhone).isRefused(),
 			run("kubectl wait relayuser/taro --for=jsonpath='{.status.lastFailure.reason}'=DeviceRevoked --timeout=10s"),
 			run("kubectl get relayusers", says("Registered DeviceRevoked")),
+		}},
+	}
+}
+
+// copies is about what can be copied: the name by which a key is known, and nothing that opens.
+func copies() []step {
+	return []step{
+		{"Somebody knows taro's password and the thumbprint of his phone's key, and reports it as a string. That is another device.", []act{
+			func(ctx context.Context, c *cluster) error {
+				thumbprint := fmt.Sprintf(`'$(%s --key=%s --thumbprint)'`, c.shortPath(c.tools.device), c.file(newPhone))
+				return run(reports(c, "mobile", thumbprint), says("HTTP 401"), says(`"code":293`))(ctx, c)
+			},
+			run("kubectl wait relayuser/taro --for=jsonpath='{.status.lastFailure.reason}'=DeviceMismatch --timeout=10s"),
 		}},
 	}
 }

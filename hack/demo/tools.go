@@ -15,12 +15,13 @@ type tools struct {
 	root             string // of the repository; what is shown is run there
 	assets           string // etcd, kube-apiserver, kube-controller-manager, kubectl
 	manager, sidecar string
+	device           string // is the phone
 }
 
 // findTools says what is missing before anything is started.
 func findTools() (tools, error) {
 	if _, err := exec.LookPath("curl"); err != nil {
-		return tools{}, errors.New("curl is missing, which logs in as the devices would: install it and run `make demo` again")
+		return tools{}, errors.New("curl is missing, which logs in as a device would: install it and run `make demo` again")
 	}
 	root, err := os.Getwd()
 	if err != nil {
@@ -40,8 +41,9 @@ func findTools() (tools, error) {
 	found := tools{
 		root: root, assets: assets,
 		manager: filepath.Join(filepath.Dir(self), "manager"), sidecar: filepath.Join(filepath.Dir(self), "sidecar"),
+		device: filepath.Join(filepath.Dir(self), "device"),
 	}
-	for _, program := range []string{found.manager, found.sidecar} {
+	for _, program := range []string{found.manager, found.sidecar, found.device} {
 		if _, err := exec.LookPath(program); err != nil {
 			return tools{}, fmt.Errorf("%w: run `make demo`, which builds it", err)
 		}

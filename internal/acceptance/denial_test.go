@@ -36,6 +36,8 @@ func TestDenialsLookAlike(t *testing.T) {
 	w.addUser("revoked", testenv.Mobile)
 	w.addUser("reserved", testenv.Mobile)
 	w.addUser("guessed")
+	w.addUser("strict", func(u *v1alpha1.RelayUser) { u.Spec.MinimumDeviceKind = v1alpha1.FingerprintCertificate })
+	w.addUser("proving", testenv.Mobile)
 	s := w.startSidecar()
 	w.mustLogin(s, phone("bound", oldPhone))
 	w.mustLogin(s, phone("revoked", oldPhone))
@@ -62,6 +64,8 @@ func TestDenialsLookAlike(t *testing.T) {
 		v1alpha1.ReasonSourceAddressDenied:       pc("elsewhere", aPC),
 		v1alpha1.ReasonMACAddressDenied:          pc("other-mac", aPC),
 		v1alpha1.ReasonDeviceAuthUnsupported:     unbound,
+		v1alpha1.ReasonDeviceProofInvalid:        w.proving(s, "proving", newKeyedDevice(t), "nonce", "AAAA"),
+		v1alpha1.ReasonDeviceKindNotPermitted:    pc("strict", aPC),
 		v1alpha1.ReasonSlotNotPermitted:          pc("bound", aPC),
 		v1alpha1.ReasonDeviceRevoked:             phone("revoked", oldPhone),
 		v1alpha1.ReasonDeviceMismatch:            phone("bound", newPhone),
@@ -96,8 +100,9 @@ func TestDenialsLookAlike(t *testing.T) {
 		}
 		return nil
 	})
-	if len(tests)+1 != len(v1alpha1.Reasons) {
-		t.Errorf("%d reasons are tested of %d", len(tests)+1, len(v1alpha1.Reasons))
+	const ofSessions = 3
+	if len(tests)+1+ofSessions != len(v1alpha1.Reasons) {
+		t.Errorf("%d reasons are tested of %d", len(tests)+1, len(v1alpha1.Reasons)-ofSessions)
 	}
 }
 

@@ -231,6 +231,7 @@ type attempt struct {
 	Program     string `json:"program"`
 	Viewer      string `json:"viewer,omitempty"`
 	Fingerprint string `json:"fingerprint,omitempty"`
+	Proof       string `json:"proof,omitempty"`
 	MACAddress  string `json:"macAddress,omitempty"`
 	Destination string `json:"destination,omitempty"`
 }
@@ -272,11 +273,15 @@ func (s *sidecar) tryLogin(a attempt, headers ...string) (answer, error) {
 }
 
 func (s *sidecar) tryLoginContext(ctx context.Context, a attempt, headers ...string) (answer, error) {
+	return askLogin(ctx, httpClient, "http://"+s.url, a, headers...)
+}
+
+func askLogin(ctx context.Context, c *http.Client, url string, a attempt, headers ...string) (answer, error) {
 	encoded, err := json.Marshal(a)
 	if err != nil {
 		return answer{}, err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.url+"/v1/login", bytes.NewReader(encoded))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/login", bytes.NewReader(encoded))
 	if err != nil {
 		return answer{}, err
 	}
@@ -284,7 +289,7 @@ func (s *sidecar) tryLoginContext(ctx context.Context, a attempt, headers ...str
 	for i := 0; i+1 < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
-	response, err := httpClient.Do(request)
+	response, err := c.Do(request)
 	if err != nil {
 		return answer{}, err
 	}

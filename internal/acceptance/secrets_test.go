@@ -3,6 +3,7 @@ package acceptance
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -17,7 +18,8 @@ func TestNoSecretLeaks(t *testing.T) {
 	w := newWorld(t, testenv.Shared(t))
 	w.addUser("mika", testenv.Combined)
 	w.create(testenv.User(w.namespace, "generated", serverName)) // its password is made by the manager
-	s := w.startSidecar("--log-level=debug")
+	g := w.startGateway("--log-level=debug")
+	s := g.sidecar
 	typedIntoUser := guess("my-password-typed-as-a-name")
 	replies := []answer{
 		w.mustLogin(s, phone("mika", oldPhone)),
@@ -25,7 +27,14 @@ func TestNoSecretLeaks(t *testing.T) {
 		w.login(s, guess("mika")),
 		w.login(s, typedIntoUser),
 	}
+	session, ended := w.sessionOf(replies[0]), w.sessionOf(w.mustLogin(s, phone("mika", oldPhone)))
+	if !g.admits(t, session) || g.end(t, ended) != http.StatusNoContent || g.admits(t, ended) {
+		t.Error("sessions are not what they should be")
+	}
 	w.reset("mika-phone", "mika", "mobile")
+	if g.admits(t, session) {
+		t.Error("the session outlived the reset")
+	}
 	replies = append(replies, w.login(s, phone("mika", newPhone)))
 	w.expectFailure("mika", "PasswordMismatch")
 	w.eventually(func() error { return w.secretExists("generated-temporary-password") })
@@ -36,6 +45,16 @@ func TestNoSecretLeaks(t *testing.T) {
 		"events":      w.kubectl("", "get", "events.events.k8s.io", "-o", "yaml"),
 		"objects":     w.kubectl("", "get", "relayservers,relayusers,deviceresets,leases", "-o", "yaml", "--show-managed-fields"),
 		"metrics":     s.metrics(),
+	}
+	// Who logs in is told the token; nobody else is told any part of it.
+	for name, reply := range map[string]sessionReply{"a session": session, "an ended session": ended} {
+		for i, part := range strings.Split(reply.Session.Token, ".")[1:] {
+			for what, text := range written {
+				if strings.Contains(text, part) {
+					t.Errorf("part %d of %s's token is written to %s", i+1, name, what)
+				}
+			}
+		}
 	}
 	for _, r := range replies {
 		written["replies"] += string(r.body)
@@ -66,8 +85,8 @@ func (w *world) secretsOfRun() map[string]string {
 	found := map[string]string{}
 	for secret, data := range w.secretData() {
 		for key, value := range data {
-			if key == "userName" || strings.HasSuffix(key, "-current") {
-				continue // names and ids, which are no secrets
+			if key == "userName" || strings.HasSuffix(key, "-current") || strings.HasPrefix(key, "session-created.") {
+				continue // names, ids and times, which are no secrets
 			}
 			name := secret + " " + key
 			found[name] = string(value)

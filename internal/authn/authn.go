@@ -33,7 +33,11 @@ type Attempt struct {
 	Viewer   decision.Viewer
 	// Fingerprint identifies the device; nil when it did not identify itself.
 	Fingerprint *fingerprint.Fingerprint
-	MAC         decision.MAC
+	// Proven, unless nil, is asked once, after the password was checked, whether what the device offered as a
+	// proof holds, and uses it up. Its error is logged, and holds no secret. A proof that is known not to
+	// hold comes with no Fingerprint and costs as much as any other.
+	Proven func() error
+	MAC    decision.MAC
 	// Source is the person's address, not a proxy's; the zero value when it is not known.
 	Source netip.Addr
 	// Destination is the client that a viewer wants to reach. It is logged, not judged.
@@ -89,6 +93,8 @@ type Account struct {
 
 // Policy is a relay's policy. It is shared and must not be changed.
 type Policy struct {
+	// Host is the DNS name at which people reach the relay.
+	Host         string
 	ReservedOnly bool
 	Denial       Denial
 	// FailureHistoryLimit is how many distinct recent failures a user's status keeps.

@@ -83,7 +83,9 @@ type login struct {
 	device  decision.Device
 	// bindingID is the binding that the device is admitted by, empty for none.
 	bindingID string
-	result    Result
+	// unproven is why the proof that the device offered does not hold, nil when it does or when there is none.
+	unproven error
+	result   Result
 }
 
 func (s *Service) begin(a *Attempt) *login {
@@ -110,6 +112,10 @@ func (s *Service) outcome(ctx context.Context, l *login) decision.Outcome {
 	if err != nil {
 		permit.refundAll()
 		return l.deny(decision.ServerUnavailable)
+	}
+	// Used up only now: nobody can use up more challenges than the passwords that are hashed for them.
+	if l.attempt.Proven != nil {
+		l.unproven = l.attempt.Proven()
 	}
 	outcome := s.decide(l, passwordOK)
 	if outcome.Verdict == decision.Enroll {
@@ -180,6 +186,8 @@ func (s *Service) input(l *login, passwordOK bool, user *decision.User) decision
 			Source:  l.attempt.Source,
 			MAC:     l.attempt.MAC,
 			Device:  l.device,
+
+			ProofInvalid: l.unproven != nil,
 		},
 	}
 }
@@ -238,6 +246,9 @@ func (s *Service) logAttempt(l *login) {
 	}
 	if l.account != nil {
 		fields = append(fields, "user", l.account.Name)
+	}
+	if l.unproven != nil {
+		fields = append(fields, "unproven", l.unproven.Error())
 	}
 	if r.Allowed() {
 		fields = append(fields, "enrolled", r.Enrolled, "destination", a.Destination)

@@ -46,15 +46,18 @@ func Peer(remoteAddr string) netip.Addr {
 // parseHop reads what proxies write: an address, for IPv6 also in brackets, and with a port or without.
 func parseHop(s string) (netip.Addr, bool) {
 	s = strings.TrimSpace(s)
+	if address, err := netip.ParseAddr(s); err == nil { // as most write it
+		return plain(address), true
+	}
 	if withPort, err := netip.ParseAddrPort(s); err == nil {
 		return plain(withPort.Addr()), true
 	}
-	if inner, ok := strings.CutPrefix(s, "["); ok {
-		if s, ok = strings.CutSuffix(inner, "]"); !ok {
-			return netip.Addr{}, false
-		}
+	inner, begins := strings.CutPrefix(s, "[")
+	inner, ends := strings.CutSuffix(inner, "]")
+	if !begins || !ends {
+		return netip.Addr{}, false
 	}
-	address, err := netip.ParseAddr(s)
+	address, err := netip.ParseAddr(inner)
 	return plain(address), err == nil
 }
 

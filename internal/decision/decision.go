@@ -37,6 +37,9 @@ type Attempt struct {
 	MAC MAC
 	// Device identifies the device; the zero value means that it did not identify itself.
 	Device Device
+	// ProofInvalid says that the device offered a proof of itself which does not hold. Device, if it is not
+	// zero, is then what somebody else may have shown before.
+	ProofInvalid bool
 }
 
 // Decide runs every check in the order of the reasons and returns the first that fails; the caller
@@ -66,6 +69,7 @@ var checks = [...]func(in Input, slot Slot) Reason{
 	sourcePermitted,
 	macPermitted,
 	deviceAuthenticated,
+	deviceProven,
 	deviceKindPermitted,
 	slotPermitted,
 	deviceNotRevoked,
@@ -119,7 +123,12 @@ func deviceAuthenticated(in Input, slot Slot) Reason {
 	if slot == SlotNone {
 		return unless(in.Attempt.Viewer == ViewerUnbound && in.User.UnboundPermitted, DeviceAuthUnsupported)
 	}
-	return unless(!in.Attempt.Device.isZero(), DeviceAuthUnsupported)
+	return unless(!in.Attempt.Device.isZero() || in.Attempt.ProofInvalid, DeviceAuthUnsupported)
+}
+
+// deviceProven: a proof that does not hold is no lack of one, which a reset would mend.
+func deviceProven(in Input, slot Slot) Reason {
+	return unless(slot == SlotNone || !in.Attempt.ProofInvalid, DeviceProofInvalid)
 }
 
 // deviceKindPermitted: the stricter of the relay's and the user's demand holds. Programs without a slot show no

@@ -74,7 +74,8 @@ func TestReasonsInOrder(t *testing.T) {
 		{deny(decision.ProgramNotPermitted), func() { user.MobilePermitted = true }},
 		{deny(decision.SourceAddressDenied), func() { in.Attempt.Source = netip.MustParseAddr("198.51.100.9") }},
 		{deny(decision.MACAddressDenied), func() { in.Attempt.MAC = decision.MAC{0, 1, 2, 3, 4, 5} }},
-		{deny(decision.DeviceAuthUnsupported), func() { in.Attempt.Device = tablet }},
+		{deny(decision.DeviceAuthUnsupported), func() { in.Attempt.ProofInvalid = true }},
+		{deny(decision.DeviceProofInvalid), func() { in.Attempt.Device, in.Attempt.ProofInvalid = tablet, false }},
 		{deny(decision.DeviceKindNotPermitted), func() { in.MinimumKind = decision.KindOpaque }},
 		{deny(decision.SlotNotPermitted), func() { user.CombinedPermitted = true }},
 		{deny(decision.DeviceRevoked), func() { user.Slots[decision.SlotMobile].Revoked = nil }},
@@ -123,6 +124,28 @@ func TestMinimumKind(t *testing.T) {
 	in := login(decision.ViewerUnbound, decision.Device{}, func(u *decision.User) { u.UnboundPermitted, u.MinimumKind = true, decision.KindProof })
 	if got := decision.Decide(in); got.Verdict != decision.Allow {
 		t.Errorf("a viewer without a device: %v", got)
+	}
+}
+
+// TestProofThatDoesNotHold admits no device, whatever else is known of it, and matters to no program that has none.
+func TestProofThatDoesNotHold(t *testing.T) {
+	for name, tc := range map[string]struct {
+		in   decision.Input
+		want decision.Outcome
+	}{
+		"nothing known of the device": {login(decision.ViewerPC, decision.Device{}), deny(decision.DeviceProofInvalid)},
+		"a free slot":                 {login(decision.ViewerPC, laptop), deny(decision.DeviceProofInvalid)},
+		"the bound device": {
+			login(decision.ViewerPC, laptop, holds(decision.SlotPC, registered("laptop", noon))), deny(decision.DeviceProofInvalid),
+		},
+		"a viewer without a device": {
+			login(decision.ViewerUnbound, decision.Device{}, func(u *decision.User) { u.UnboundPermitted = true }), allow(decision.SlotNone),
+		},
+	} {
+		tc.in.Attempt.ProofInvalid = true
+		if got := decision.Decide(tc.in); got != tc.want {
+			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
+		}
 	}
 }
 

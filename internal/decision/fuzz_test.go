@@ -65,7 +65,7 @@ func admissible(in decision.Input) bool {
 }
 
 func admissibleDevice(in decision.Input, own, other decision.SlotState, winsTie bool) bool {
-	if len(in.Attempt.Device.Digests) == 0 || is(in.Attempt.Device, own.Revoked...) || is(in.Attempt.Device, other.Revoked...) {
+	if in.Attempt.ProofInvalid || len(in.Attempt.Device.Digests) == 0 || is(in.Attempt.Device, own.Revoked...) || is(in.Attempt.Device, other.Revoked...) {
 		return false
 	}
 	oneInAll := in.User.MobilePermitted && !in.User.CombinedPermitted
@@ -163,7 +163,9 @@ func inputFrom(b bits) decision.Input {
 		Program: decision.Program(b.next()), Viewer: decision.Viewer(b.next()),
 		Source: b.source(), MAC: b.mac(), Device: decision.Device{Digests: b.digests()},
 	}
-	if b.flag() {
+	none := b.flag()
+	in.Attempt.ProofInvalid = b.below(4) == 3
+	if none {
 		return in
 	}
 	in.User = &decision.User{

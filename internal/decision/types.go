@@ -39,6 +39,7 @@ const (
 	SourceAddressDenied
 	MACAddressDenied
 	DeviceAuthUnsupported
+	DeviceProofInvalid
 	DeviceKindNotPermitted
 	SlotNotPermitted
 	DeviceRevoked
@@ -58,7 +59,8 @@ var reasonNames = [reasonCount]string{
 	UserSuspended: "UserSuspended", OutsideValidity: "OutsideValidity",
 	AdministratorNotPermitted: "AdministratorNotPermitted", ProgramNotPermitted: "ProgramNotPermitted",
 	SourceAddressDenied: "SourceAddressDenied", MACAddressDenied: "MACAddressDenied",
-	DeviceAuthUnsupported: "DeviceAuthUnsupported", DeviceKindNotPermitted: "DeviceKindNotPermitted", SlotNotPermitted: "SlotNotPermitted",
+	DeviceAuthUnsupported: "DeviceAuthUnsupported", DeviceProofInvalid: "DeviceProofInvalid",
+	DeviceKindNotPermitted: "DeviceKindNotPermitted", SlotNotPermitted: "SlotNotPermitted",
 	DeviceRevoked: "DeviceRevoked", DeviceMismatch: "DeviceMismatch",
 	DeviceNotRegistered: "DeviceNotRegistered", Throttled: "Throttled",
 	ServerUnavailable: "ServerUnavailable", SessionInvalid: "SessionInvalid",

@@ -132,6 +132,7 @@ func endedSessions(u *v1alpha1.RelayUser) *authn.EndedSessions {
 func policyOf(s *v1alpha1.RelayServer) *authn.Policy {
 	spec := &s.Spec
 	p := &authn.Policy{
+		Host:                spec.Host,
 		ReservedOnly:        spec.Enrollment == v1alpha1.EnrollmentReservedOnly,
 		FailureHistoryLimit: int(spec.FailureHistoryLimit),
 		PerUser:             limitOf(spec.Throttle.PerUser),

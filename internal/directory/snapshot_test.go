@@ -263,6 +263,8 @@ func TestRevokedDevicesAreRead(t *testing.T) {
 
 func TestPolicyOf(t *testing.T) {
 	s := &v1alpha1.RelayServer{Spec: v1alpha1.RelayServerSpec{
+		Host:                "asp1.example.com",
+		MinimumDeviceKind:   v1alpha1.FingerprintProof,
 		Enrollment:          v1alpha1.EnrollmentReservedOnly,
 		FailureHistoryLimit: 7,
 		Denial: v1alpha1.Denial{
@@ -278,6 +280,7 @@ func TestPolicyOf(t *testing.T) {
 		TrustedProxies: []v1alpha1.CIDR{"10.0.0.0/8", "nonsense"},
 	}}
 	want := &authn.Policy{
+		Host: "asp1.example.com", MinimumKind: decision.KindProof,
 		ReservedOnly: true, FailureHistoryLimit: 7,
 		Denial:       authn.Denial{Code: 500, ResponseTime: 2 * time.Second, Messages: map[string]string{"de": "Nein."}},
 		PerUser:      authn.Limit{Failures: 3, Interval: time.Minute},

@@ -114,24 +114,30 @@ func TestAdvance(t *testing.T) {
 		t.Fatal("a user became known that was in no list")
 	}
 	d.put(at("10", "", false), 1)
-	if d.Advance(at("12", "", true)); !suspended() {
+	d.Advance(at("12", "", true))
+	if !suspended() {
 		t.Error("a newer state is not taken")
 	}
-	if d.put(at("11", "", false), 1); !suspended() {
+	d.put(at("11", "", false), 1)
+	if !suspended() {
 		t.Error("an older event undid it")
 	}
-	if d.Advance(at("9", "", false)); !suspended() {
+	d.Advance(at("9", "", false))
+	if !suspended() {
 		t.Error("an older state is taken")
 	}
 	d.put(at("11", "", false), 2)
-	if d.dropUnlisted(2); d.Users() != 1 {
+	d.dropUnlisted(2)
+	if d.Users() != 1 {
 		t.Error("a user whose listed state is older is dropped")
 	}
-	if d.put(at("13", "", false), 2); suspended() {
+	d.put(at("13", "", false), 2)
+	if suspended() {
 		t.Error("a newer event is not taken")
 	}
 	d.remove("1")
-	if d.Advance(at("14", "", false)); d.Users() != 0 {
+	d.Advance(at("14", "", false))
+	if d.Users() != 0 {
 		t.Error("a deleted user has come back")
 	}
 }

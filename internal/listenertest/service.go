@@ -36,6 +36,8 @@ type Service struct {
 	Leftovers bool
 	// Relay is the policy; nil is that of a relay that is not known.
 	Relay *authn.Policy
+	// Decide, when not nil, gives the verdict on a session's token in place of Outcome's.
+	Decide func(token string) decision.Verdict
 	// Before, when not nil, is called with each attempt before it is answered.
 	Before func(ctx context.Context)
 
@@ -77,6 +79,9 @@ func (s *Service) Check(ctx context.Context, a *authn.Attempt) authn.Result {
 // CheckSession answers a request under a session, whatever its token.
 func (s *Service) CheckSession(ctx context.Context, a authn.SessionAttempt) authn.SessionResult {
 	result := authn.SessionResult{Outcome: s.Outcome}
+	if s.Decide != nil {
+		result.Verdict = s.Decide(a.Token)
+	}
 	if !result.Allowed() {
 		result.ID = authn.NewCorrelationID()
 	}

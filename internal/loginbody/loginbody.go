@@ -19,9 +19,10 @@ import (
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/decision"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
+	"github.com/tegata-dev/tegata/internal/proof"
 )
 
-// Bounds of a request, in bytes. each openapi.yaml states them.
+// Bounds of a request, in bytes. Each openapi.yaml states them.
 const (
 	MaxUserBytes        = 512
 	MaxPasswordBytes    = 256
@@ -37,6 +38,7 @@ type Request struct {
 	Program     text `json:"program"`
 	Viewer      text `json:"viewer"`
 	Fingerprint text `json:"fingerprint"`
+	Proof       text `json:"proof"`
 	MACAddress  text `json:"macAddress"`
 	Destination text `json:"destination"`
 }
@@ -126,9 +128,9 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// Attempt checks the fields and turns them into an Attempt, without listener, source, id and time. Errors do not
-// quote values.
-func (r *Request) Attempt() (*authn.Attempt, error) {
+// Attempt checks the fields and turns them into an Attempt, without listener, source, id and time. A device's
+// proof has to hold before that verifier, for the relay of that host. Errors do not quote values.
+func (r *Request) Attempt(proofs *proof.Verifier, host string) (*authn.Attempt, error) {
 	a := &authn.Attempt{UserName: string(r.User), Password: []byte(r.Password), Destination: string(r.Destination)}
 	if err := r.checkLengths(); err != nil {
 		return nil, err
@@ -137,6 +139,9 @@ func (r *Request) Attempt() (*authn.Attempt, error) {
 		return nil, err
 	}
 	if err := r.parseDevice(a); err != nil {
+		return nil, err
+	}
+	if err := r.parseProof(a, proofs, host); err != nil {
 		return nil, err
 	}
 	return a, nil

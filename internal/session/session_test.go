@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -74,7 +75,7 @@ func typical(uid string, begin time.Time) Session {
 
 func (s *stage) begin(uid string) (*Live, string) {
 	s.t.Helper()
-	l, token, err := s.Sessions.Begin(typical(uid, s.now), Details{})
+	l, token, err := s.Begin(typical(uid, s.now), Details{})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func TestTokensHoldAllOfASession(t *testing.T) {
 			there.keys = here.keys
 			want := typical("uid-1", noon)
 			change(&want)
-			_, token, err := here.Sessions.Begin(want, Details{User: "hanako"})
+			_, token, err := here.Begin(want, Details{User: "hanako"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -221,7 +222,7 @@ func TestNothingWithoutKeys(t *testing.T) {
 	if _, err := s.Find(token); !errors.Is(err, ErrNoKeys) {
 		t.Errorf("found: %v", err)
 	}
-	if _, _, err := s.Sessions.Begin(typical("uid-1", noon), Details{}); !errors.Is(err, ErrNoKeys) {
+	if _, _, err := s.Begin(typical("uid-1", noon), Details{}); !errors.Is(err, ErrNoKeys) {
 		t.Errorf("begun: %v", err)
 	}
 }
@@ -399,7 +400,8 @@ func TestEnded(t *testing.T) {
 			t.Errorf("session %d ended: %v, want %v", i, e.Has(id), want)
 		}
 	}
-	if e.Add(noon.Add(MaxTTL+2*time.Hour), 32); len(e.IDs) != 0 || e.UpTo == "" {
+	e.Add(noon.Add(MaxTTL+2*time.Hour), 32)
+	if len(e.IDs) != 0 || e.UpTo == "" {
 		t.Errorf("after their time: %v", e)
 	}
 }
@@ -495,9 +497,7 @@ func TestRotateMendsWhatItFinds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			changes, wait := Rotate(data, noon, r)
-			for name, value := range changes {
-				data[name] = value
-			}
+			maps.Copy(data, changes)
 			keys := mustKeys(t, data)
 			if name == "of an earlier layout" && keys.current != "a" {
 				t.Error("another key signs at once")

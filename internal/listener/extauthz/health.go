@@ -22,11 +22,6 @@ type health struct {
 }
 
 func (h *health) status() healthpb.HealthCheckResponse_ServingStatus {
-	select {
-	case <-h.stopping:
-		return healthpb.HealthCheckResponse_NOT_SERVING
-	default:
-	}
 	if !h.ready() {
 		return healthpb.HealthCheckResponse_NOT_SERVING
 	}

@@ -26,6 +26,7 @@ func TestAnswersLeaveAtTheirTime(t *testing.T) {
 		"basic":                   {map[string]string{"authorization": "Basic dGFybzp4"}, 40 * ms, time.Second},
 		"basic, after a session":  {map[string]string{"authorization": "Basic dGFybzp4", "cookie": "__Host-tegata-session=bad"}, 40 * ms, time.Second},
 		"nothing":                 {nil, 0, 0},
+		"two credentials":         {map[string]string{"authorization": "Bearer " + goodToken, "Authorization": "Bearer " + goodToken}, 0, time.Second},
 		"malformed":               {map[string]string{"authorization": "Basic x"}, 0, 0},
 		"admitted":                {bearing(goodToken), 5 * ms, 5 * ms},
 		"admitted by basic":       {map[string]string{"authorization": "Basic dGFybzpjb3JyZWN0IGhvcnNl"}, 40 * ms, 40 * ms},

@@ -6,11 +6,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -57,6 +59,45 @@ func TestTLS(t *testing.T) {
 	}
 	_, err = s.client().Check(within(t), fromEnvoy(bearing(goodToken)))
 	wantCode(t, err, codes.Unavailable)
+}
+
+func TestFailedHandshakesAreLoggedButDoNotFloodTheLog(t *testing.T) {
+	https := httptest.NewTLSServer(nil)
+	defer https.Close()
+	var logged logBuffer
+	s := serve(t, Options{
+		Service: newFakeService(), Log: logged.logger(),
+		TLS: &tls.Config{MinVersion: tls.VersionTLS12, Certificates: https.TLS.Certificates},
+	})
+	const attempts = 20
+	for range attempts {
+		conn, err := net.DialTimeout("tcp", s.address, patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, conn) // it is reset, or closed
+		_ = conn.Close()
+	}
+	s.stop()
+	if err := <-s.done; err != nil {
+		t.Error(err)
+	}
+	var loud, quiet int
+	for line := range strings.SplitSeq(logged.String(), "\n") {
+		switch {
+		case !strings.Contains(line, "Connection failed"):
+		case strings.Contains(line, `"level"=0`):
+			loud++
+		default:
+			quiet++
+		}
+	}
+	if loud != 5 || loud+quiet != attempts {
+		t.Errorf("%d failures were logged at info and %d at debug, want 5 and %d", loud, quiet, attempts-5)
+	}
 }
 
 func TestHealthFollowsReadiness(t *testing.T) {
@@ -257,6 +298,34 @@ func TestDenialsThatWaitLeaveRoomForSessions(t *testing.T) {
 	hangUp()
 	for range room {
 		wantCode(t, <-over, codes.Canceled)
+	}
+}
+
+func TestWhatWaitsTakesNoPlaceOfAnother(t *testing.T) {
+	for name, request := range map[string]map[string]string{
+		"session": bearing("bad"), "login": {"authorization": "Basic dGFybzp4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				service := newFakeService()
+				service.denial.ResponseTime = time.Second
+				c := checkerOf(service)
+				go func() {
+					_, _ = c.check(t.Context(), func(v any) error {
+						return newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(encode(fromEnvoy(request)))}, v)
+					})
+				}()
+				synctest.Wait()
+				if len(c.checks) != 0 || len(c.waiting) != 1 {
+					t.Errorf("%d are checked and %d wait, want none and 1", len(c.checks), len(c.waiting))
+				}
+				<-time.After(time.Minute)
+				synctest.Wait()
+				if len(c.checks) != 0 || len(c.waiting) != 0 {
+					t.Errorf("at the end %d are checked and %d wait", len(c.checks), len(c.waiting))
+				}
+			})
+		})
 	}
 }
 

@@ -81,11 +81,12 @@ func (h *handler) logIn(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// bodyLogin is the login in a body. As with Basic, the device's certificate counts before what it reports.
+// bodyLogin is the login in a body. As with Basic, the device's certificate counts before what it reports, but not
+// before what it proves.
 func (h *handler) bodyLogin(r *http.Request, body *loginbody.Request) (*authn.Attempt, error) {
-	attempt, err := body.Attempt()
-	if err != nil {
-		return nil, err
+	attempt, err := body.Attempt(h.proofs, h.host())
+	if err != nil || attempt.Proven != nil {
+		return attempt, err
 	}
 	certificate, err := h.certificate(r)
 	if err != nil {

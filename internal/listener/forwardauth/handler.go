@@ -1,6 +1,7 @@
 // Package forwardauth is the HTTP listener at which gateways ask whether a request may pass, /v1/auth: nginx's
 // auth_request, Caddy's forward_auth, Traefik's ForwardAuth and whatever does likewise. People log in and out of
-// what is behind the gateway at POST /v1/auth/login and POST /v1/auth/logout.
+// what is behind the gateway at POST /v1/auth/login and POST /v1/auth/logout; a page that proves a key of its own
+// gets what it has to sign at POST /v1/auth/challenges.
 //
 // It extracts a SessionAttempt or an Attempt from a request and renders the result, and holds denials back until
 // their time; it has no policy of its own. It must not believe what a request says of addresses and certificates
@@ -19,6 +20,8 @@ import (
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/denial"
 	"github.com/tegata-dev/tegata/internal/httpreply"
+	"github.com/tegata-dev/tegata/internal/loginbody"
+	"github.com/tegata-dev/tegata/internal/proof"
 )
 
 // ListenerName labels this listener's metrics and logs.
@@ -48,16 +51,17 @@ type Options struct {
 	Metrics    *Metrics
 }
 
-// NewHandler serves the listener's paths.
+// NewHandler serves the listener's paths. The challenges that it makes are good at this handler alone.
 func NewHandler(s Service, o Options) http.Handler {
 	return &handler{
-		service: s, metrics: o.Metrics, waiting: make(chan struct{}, max(1, o.MaxWaiting)),
+		service: s, proofs: proof.NewVerifier(nil), metrics: o.Metrics, waiting: make(chan struct{}, max(1, o.MaxWaiting)),
 		certificateHeader: http.CanonicalHeaderKey(o.CertificateHeader),
 	}
 }
 
 type handler struct {
 	service           Service
+	proofs            *proof.Verifier
 	metrics           *Metrics
 	denials           denial.Renderer
 	origins           http.CrossOriginProtection
@@ -80,6 +84,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if methodIs(w, r, http.MethodPost) && h.fromOwnPage(w, r) {
 			h.logIn(w, r)
 		}
+	case "/v1/auth/challenges":
+		if methodIs(w, r, http.MethodPost) && h.fromOwnPage(w, r) {
+			httpreply.JSON(w, "application/json", http.StatusOK, loginbody.NewChallenge(h.proofs, h.host()))
+		}
 	case "/v1/auth/logout":
 		if methodIs(w, r, http.MethodPost) && h.fromOwnPage(w, r) {
 			h.logOut(w, r)
@@ -92,6 +100,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		httpreply.Invalid(w, http.StatusNotFound, errPath)
 	}
+}
+
+// host is the relay's, which a proof names; empty without a policy, when nobody is admitted anyway.
+func (h *handler) host() string {
+	if policy := h.service.Policy(); policy != nil {
+		return policy.Host
+	}
+	return ""
 }
 
 func methodIs(w http.ResponseWriter, r *http.Request, allowed ...string) bool {

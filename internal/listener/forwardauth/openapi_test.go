@@ -60,6 +60,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		"login from elsewhere":  {admitting, with(newLogin(goodBody), "Origin: https://evil.example"), 403},
 		"login too large":       {admitting, newLogin(strings.Repeat(" ", 9000)), 413},
 		"login, no room":        {full, newLogin(goodBody), 503},
+		"challenge":             {admitting, newChallenge(), 200},
+		"one from elsewhere":    {admitting, with(newChallenge(), "Sec-Fetch-Site: cross-site"), 403},
 		"logout":                {admitting, newLogout(withCookie(listenertest.Token)), 204},
 		"logout of nobody":      {admitting, newLogout(), 204},
 		"logout denied":         {denying, newLogout("Authorization: Bearer x"), 401},

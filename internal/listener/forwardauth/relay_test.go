@@ -34,7 +34,7 @@ type relay struct {
 	sessions []authn.SessionAttempt
 }
 
-func newRelay(t *testing.T) *relay {
+func newRelay(t testing.TB) *relay {
 	t.Helper()
 	ring, err := fingerprint.ParseKeyring(fingerprint.NewSecretData())
 	if err != nil {
@@ -48,6 +48,7 @@ func newRelay(t *testing.T) *relay {
 	r := &relay{
 		ring: ring,
 		policy: authn.Policy{
+			Host:   relayHost,
 			Denial: authn.Denial{Code: 293, ResponseTime: relayResponseTime}, PerUser: limit, PerSource: limit, SessionTTL: time.Hour,
 			SessionsPerUser: 100, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
 		},

@@ -1,5 +1,5 @@
 // Package login is the HTTP listener at which a relay asks for one login, POST /v1/login, and ends what came of
-// it, POST /v1/sessions/{id}/end.
+// it, POST /v1/sessions/{id}/end. A device that proves itself needs a challenge first, POST /v1/challenges.
 //
 // It extracts an Attempt from a request and renders a Result, and holds denials back until their time;
 // it has no policy of its own. openapi.yaml describes it.
@@ -20,6 +20,7 @@ import (
 	"github.com/tegata-dev/tegata/internal/denial"
 	"github.com/tegata-dev/tegata/internal/httpreply"
 	"github.com/tegata-dev/tegata/internal/loginbody"
+	"github.com/tegata-dev/tegata/internal/proof"
 )
 
 // ListenerName labels this listener's metrics and logs.
@@ -41,11 +42,12 @@ var (
 	errMethod = errors.New("the path does not know this method")
 )
 
-// NewHandler serves the listener's paths.
-func NewHandler(s Service) http.Handler { return &handler{service: s} }
+// NewHandler serves the listener's paths. The challenges that it makes are good at this handler alone.
+func NewHandler(s Service) http.Handler { return &handler{service: s, proofs: proof.NewVerifier(nil)} }
 
 type handler struct {
 	service Service
+	proofs  *proof.Verifier
 	denials denial.Renderer
 }
 
@@ -62,6 +64,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/v1/login":
 		if methodIs(w, r, http.MethodPost) {
 			h.login(w, r)
+		}
+	case "/v1/challenges":
+		if methodIs(w, r, http.MethodPost) {
+			httpreply.JSON(w, "application/json", http.StatusOK, loginbody.NewChallenge(h.proofs, h.policy().Host))
 		}
 	case "/openapi.yaml":
 		if methodIs(w, r, http.MethodGet, http.MethodHead) {
@@ -130,10 +136,13 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) {
 	}
 	// From here on the request is whole: a slow sender does not shorten the time of its own denial.
 	arrival := time.Now()
-	attempt, err := body.Attempt()
+	attempt, err := body.Attempt(h.proofs, h.policy().Host)
 	if err != nil {
 		httpreply.Invalid(w, loginbody.StatusOf(err), err)
 		return
+	}
+	if body.BindsDevice() && attempt.Fingerprint == nil && attempt.Proven == nil {
+		h.readCertificate(r, attempt)
 	}
 	attempt.Listener = ListenerName
 	attempt.ID = authn.NewCorrelationID()
@@ -156,13 +165,17 @@ func (h *handler) deny(w http.ResponseWriter, r *http.Request, arrival time.Time
 	}
 }
 
-// source is the person's address. Without a policy no proxy is trusted.
+// source is the person's address.
 func (h *handler) source(r *http.Request) netip.Addr {
-	var proxies []netip.Prefix
+	return clientaddr.Of(clientaddr.Peer(r.RemoteAddr), r.Header.Values("X-Forwarded-For"), h.policy().TrustedProxies)
+}
+
+// policy is the relay's. Without one no proxy is trusted, and no proof is for it.
+func (h *handler) policy() *authn.Policy {
 	if policy := h.service.Policy(); policy != nil {
-		proxies = policy.TrustedProxies
+		return policy
 	}
-	return clientaddr.Of(clientaddr.Peer(r.RemoteAddr), r.Header.Values("X-Forwarded-For"), proxies)
+	return &authn.Policy{}
 }
 
 func writeAllowed(w http.ResponseWriter, result authn.Result, id string) {

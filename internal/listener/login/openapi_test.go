@@ -62,7 +62,7 @@ func validateResponse(in *openapi3filter.RequestValidationInput, status int, hea
 
 // TestDescriptionAndHandlerAgree has the description and the handler judge the same bodies.
 func TestDescriptionAndHandlerAgree(t *testing.T) {
-	router := description(t)
+	router, compact := description(t), signed(t, newKey(t), "nonce", "n")
 	for name, tc := range map[string]struct {
 		body string
 		want int
@@ -96,6 +96,12 @@ func TestDescriptionAndHandlerAgree(t *testing.T) {
 		"no MAC address":           {with(t, "macAddress", `"00:11:22"`), http.StatusBadRequest},
 		"mixed MAC address":        {with(t, "macAddress", `"00:11-22:aa-bb:cc"`), http.StatusBadRequest},
 		"long destination":         {with(t, "destination", `"`+strings.Repeat("d", 254)+`"`), http.StatusBadRequest},
+		"proof":                    {proofBody(compact), http.StatusOK},
+		"no proof":                 {proofBody("aaaaaaaa"), http.StatusBadRequest},
+		"long proof":               {proofBody(strings.Repeat("a", 4096) + ".b.c"), http.StatusBadRequest},
+		"proof and fingerprint":    {strings.Replace(goodBody, "{", `{"proof":"`+compact+`",`, 1), http.StatusBadRequest},
+		"proof, unbound viewer":    {strings.Replace(proofBody(compact), `"pc"`, `"unbound"`, 1), http.StatusBadRequest},
+		"proof, client":            {`{"user":"hanako","password":"pw","program":"client","proof":"` + compact + `"}`, http.StatusBadRequest},
 		"a list":                   {"[]", http.StatusBadRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
