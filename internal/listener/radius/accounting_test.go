@@ -282,6 +282,35 @@ func TestEndedSessionsAreDisconnected(t *testing.T) {
 	}
 }
 
+// TestForgedAcknowledgements: who does not share the secret cannot keep a connection.
+func TestForgedAcknowledgements(t *testing.T) {
+	l := newLab(t)
+	gateway := l.receiver()
+	live, class := l.loggedIn()
+	l.tell(account(statusStart, "acct-1", class))
+	l.End(live, session.Refused)
+	for range 2 {
+		raw, from := gateway.next(patience)
+		gateway.reply(from, raw, radius.CodeDisconnectACK, "another-secret-of-somebody")
+	}
+	l.disconnected("unanswered", 1)
+	if got := l.counts("tegata_radius_disconnects_total"); len(got) != 1 {
+		t.Errorf("outcomes %v", got)
+	}
+}
+
+// TestSessionsStoppedElsewhere: a gateway that said so itself is told nothing.
+func TestSessionsStoppedElsewhere(t *testing.T) {
+	l := newLab(t)
+	gateway := l.receiver()
+	live, class := l.loggedIn()
+	l.tell(account(statusStart, "acct-1", class))
+	l.End(live, session.Stopped)
+	if raw, _ := gateway.next(silence); raw != nil || l.known() != 0 {
+		t.Errorf("told %x; %d connections are remembered", raw, l.known())
+	}
+}
+
 func TestRefusalsOfDisconnects(t *testing.T) {
 	for name, tc := range map[string]struct {
 		cause uint32
