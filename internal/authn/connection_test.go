@@ -57,3 +57,16 @@ func TestGatewayStopsASession(t *testing.T) {
 		t.Errorf("made known: %q", s.kept)
 	}
 }
+
+// TestStopReachesASessionThatIsRefused: a stop that comes while the user may not log in holds when they may again.
+func TestStopReachesASessionThatIsRefused(t *testing.T) {
+	s, _ := sessionStage(t)
+	r := s.admitted(t)
+	s.account(func(a *Account) { a.User.Suspended = true })
+	s.wantSession(t, r.Token, decision.UserSuspended)
+	if !s.StopSessionOf("owner", r.Session.ID) {
+		t.Fatal("the session was not stopped")
+	}
+	s.account(func(a *Account) { a.User.Suspended = false })
+	s.wantSession(t, r.Token, decision.SessionEnded)
+}

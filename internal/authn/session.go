@@ -43,9 +43,11 @@ func (s *Service) CheckSession(ctx context.Context, a SessionAttempt) SessionRes
 		live, result = s.awaitBinding(ctx, a)
 	}
 	if result.Allowed() {
-		s.sessions.Admit(live)
-		s.metrics.observeSession(a.Listener, result.Outcome)
-		return result
+		if s.sessions.Admit(live); !live.Ended() {
+			s.metrics.observeSession(a.Listener, result.Outcome)
+			return result
+		}
+		result = refuse(decision.SessionEnded, live.Slot()) // while it was not counted
 	}
 	if live != nil {
 		s.sessions.Review(live.UID, s.stillGood)
