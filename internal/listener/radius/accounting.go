@@ -53,8 +53,8 @@ func (h *Handler) stopped(x *exchange) {
 	case l != nil:
 		l.NoteTraffic(x.traffic())
 		h.Service.StopSession(l)
-	case report.sessionID == "" || !h.Service.StopSessionOf(x.text(rfc2865.UserName_Type), report.sessionID):
-		return // of somebody else's session, or told before
+	case report.sessionID == "" || !h.Service.StopSessionOf(x.text(rfc2865.UserName_Type), report.sessionID, x.client.Name, report.tag):
+		return // of a session that this client was not given, or told before
 	}
 	id := report.sessionID
 	if l != nil {
@@ -82,6 +82,8 @@ type report struct {
 	device
 	// sessionID is in the Class that the NAS was given; empty when it does not repeat it.
 	sessionID string
+	// tag is in it, too.
+	tag string
 	// accounting is the NAS's own name of the connection (Acct-Session-Id).
 	accounting string
 	// naming are attributes by which the NAS finds the connection.
@@ -93,8 +95,8 @@ func (x *exchange) reported() report {
 		device: deviceOf(x.packet, x.client.Name, x.from), accounting: x.text(rfc2866.AcctSessionID_Type), naming: x.naming(),
 	}
 	for _, a := range x.attributes {
-		if id, ok := strings.CutPrefix(string(a.Attribute), classPrefix); ok && a.Type == rfc2865.Class_Type {
-			r.sessionID = id
+		if named, ok := strings.CutPrefix(string(a.Attribute), classPrefix); ok && a.Type == rfc2865.Class_Type {
+			r.sessionID, r.tag, _ = strings.Cut(named, ":")
 			break
 		}
 	}

@@ -49,7 +49,7 @@ func (l *lab) loggedIn(options ...requestOption) (live *session.Live, class stri
 	class = rfc2865.Class_GetString(accept)
 	l.connections.mu.Lock()
 	defer l.connections.mu.Unlock()
-	found := l.connections.bySession[strings.TrimPrefix(class, classPrefix)]
+	found := l.connections.bySession[sessionIn(class)]
 	if found == nil {
 		l.t.Fatalf("answered %v with Class %q, of which nothing is known", accept.Code, class)
 	}
@@ -62,6 +62,12 @@ func (l *lab) tell(raw []byte) {
 	if reply := l.dial(Accounting).ask(raw); reply.Code != radius.CodeAccountingResponse || len(reply.Attributes) != 0 {
 		l.t.Errorf("answered %v with %d attributes", reply.Code, len(reply.Attributes))
 	}
+}
+
+// sessionIn is the session's id in a Class.
+func sessionIn(class string) string {
+	id, _, _ := strings.Cut(strings.TrimPrefix(class, classPrefix), ":")
+	return id
 }
 
 func (l *lab) known() int {
@@ -131,10 +137,21 @@ func TestAccountingOfOthers(t *testing.T) {
 			t.Fatalf("%s ended the session", name)
 		}
 	}
-	// A connection of another sidecar's session is ended under the person's name.
-	l.tell(account(statusStop, "acct-9", classPrefix+"01K9ZZZZZZ0000000000000000"))
-	l.tell(account(statusStop, "acct-9", "somebody else's Class"))
-	want := []string{"hanako 01K9ZZZZZZ0000000000000000"}
+	// A connection of another sidecar's session is ended under the person's name, for the client that was given it.
+	const elsewhere = "01K9ZZZZZZ0000000000000000"
+	given := func(uid, id, gateway string) string { return classPrefix + id + ":" + l.Tag(uid, id, gateway) }
+	l.tell(account(statusStop, "acct-9", given("uid-hanako", elsewhere, "vpn")))
+	for _, class := range []string{
+		"somebody else's Class",
+		classPrefix + "01K9ZZZZZZ0000000000000001",
+		classPrefix + "01K9ZZZZZZ0000000000000002:",
+		given("uid-hanako", "01K9ZZZZZZ0000000000000003", "another"),
+		given("uid-mallory", "01K9ZZZZZZ0000000000000004", "vpn"),
+		classPrefix + "01K9ZZZZZZ0000000000000005:" + l.Tag("uid-hanako", elsewhere, "vpn"),
+	} {
+		l.tell(account(statusStop, "acct-9", class))
+	}
+	want := []string{"hanako " + elsewhere}
 	if diff := cmp.Diff(want, l.stopped); diff != "" {
 		t.Errorf("sessions of others (-want +got):\n%s", diff)
 	}
