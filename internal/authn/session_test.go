@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tegata-dev/tegata/internal/decision"
-	"github.com/tegata-dev/tegata/internal/session"
 	"github.com/tegata-dev/tegata/internal/password"
+	"github.com/tegata-dev/tegata/internal/session"
 )
 
 const ownBinding = "binding-of-the-owner"

@@ -381,14 +381,30 @@ func TestASessionThatEndsAtOnce(t *testing.T) {
 }
 
 func TestConnectionsAreBounded(t *testing.T) {
-	l := newLab(t)
-	for i := range maxOver + 10 {
-		live := &session.Live{Session: session.Session{ID: fmt.Sprintf("s%d", i)}}
-		x := &exchange{packet: &packet{}, client: l.clients().ByAddress(netip.MustParseAddr("127.0.0.1")), door: Authentication.door()}
-		l.connections.begin(live, x)
-		l.connections.Ended(live, session.Expired, time.Now())
-	}
-	if l.known() != maxOver {
-		t.Errorf("%d connections are remembered, want %d", l.known(), maxOver)
+	for name, end := range map[string]func(c *Connections, live *session.Live, begin func()){
+		"that end later": func(c *Connections, live *session.Live, begin func()) {
+			begin()
+			c.Ended(live, session.Expired, time.Now())
+		},
+		// Such as by newer logins of the same person.
+		"that end before their login is answered": func(c *Connections, live *session.Live, begin func()) {
+			c.Ended(live, session.Replaced, time.Now())
+			begin()
+			c.endAgain(live.ID)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			client := l.clients().ByAddress(netip.MustParseAddr("127.0.0.1"))
+			for i := range maxOver + 10 {
+				live := &session.Live{Session: session.Session{ID: fmt.Sprintf("s%d", i)}}
+				end(l.connections, live, func() {
+					l.connections.begin(live, &exchange{packet: &packet{}, client: client, door: Authentication.door()})
+				})
+			}
+			if l.known() != maxOver {
+				t.Errorf("%d connections are remembered, want %d", l.known(), maxOver)
+			}
+		})
 	}
 }

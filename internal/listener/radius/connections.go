@@ -176,6 +176,11 @@ func (c *Connections) Ended(l *session.Live, cause session.Cause, _ time.Time) {
 		c.forget(found)
 		return
 	}
+	c.close(found)
+}
+
+// close has a connection end whose session is over, and remembers it for as long as there is room. It needs c.mu.
+func (c *Connections) close(found *connection) {
 	if !found.over {
 		found.over = true
 		c.over = append(c.over, found)
@@ -188,12 +193,13 @@ func (c *Connections) Ended(l *session.Live, cause session.Cause, _ time.Time) {
 	c.enqueue(found)
 }
 
-// endAgain has a connection end that goes on although its session is over.
+// endAgain has a connection end that goes on although its session is over. The session may have ended before it was
+// known to have a connection.
 func (c *Connections) endAgain(sessionID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if found := c.bySession[sessionID]; found != nil {
-		c.enqueue(found)
+		c.close(found)
 	}
 }
 
