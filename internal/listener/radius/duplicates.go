@@ -11,6 +11,8 @@ import (
 const (
 	// maxRemembered bounds how many requests are remembered. Of one port of a client, there are 256 at most.
 	maxRemembered = 1 << 16
+	// maxRememberedBytes bounds their replies, which return all Proxy-States of a request: up to a whole packet each.
+	maxRememberedBytes = 32 << 20
 	// rememberFor is for how long a request is remembered: the longest that RFC 5080, section 2.2.2, has it.
 	rememberFor = 30 * time.Second
 )
@@ -25,6 +27,8 @@ type duplicates struct {
 	// order has the entries as they came, from first on; what is before it is free.
 	order []*entry
 	first int
+	// bytes is how long the replies of those in order are.
+	bytes int
 }
 
 // origin is what a client may not use for two requests at a time.
@@ -40,6 +44,7 @@ type entry struct {
 	authenticator [authenticatorBytes]byte
 	expire        time.Time
 	reply         []byte // nil while the request is under way
+	forgotten     bool
 }
 
 func newDuplicates(now func() time.Time) *duplicates {
@@ -66,7 +71,12 @@ func (d *duplicates) begin(from netip.AddrPort, p *packet) (e *entry, reply []by
 func (d *duplicates) finish(e *entry, reply []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if e.forgotten {
+		return
+	}
 	e.reply = reply
+	d.bytes += len(reply)
+	d.forget(d.now())
 }
 
 // abandon forgets a request that was not answered, so that it is taken up when it is sent again.
@@ -82,9 +92,11 @@ func (d *duplicates) abandon(e *entry) {
 func (d *duplicates) forget(now time.Time) {
 	for d.first < len(d.order) {
 		oldest := d.order[d.first]
-		if len(d.order)-d.first < maxRemembered && now.Before(oldest.expire) {
+		if len(d.order)-d.first < maxRemembered && d.bytes <= maxRememberedBytes && now.Before(oldest.expire) {
 			break
 		}
+		oldest.forgotten = true
+		d.bytes -= len(oldest.reply)
 		if d.entries[oldest.origin] == oldest {
 			delete(d.entries, oldest.origin)
 		}
