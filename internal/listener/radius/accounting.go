@@ -2,6 +2,7 @@ package radius
 
 import (
 	"strings"
+	"time"
 
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
@@ -66,15 +67,33 @@ func (h *Handler) stopped(x *exchange) {
 		"cause", rfc2866.AcctTerminateCause(x.integer(rfc2866.AcctTerminateCause_Type)).String())
 }
 
-// restarted ends all sessions of a NAS that starts or stops: it has no connections any more.
+// restarted ends all sessions of a NAS that starts or stops: it has no connections any more. Those that began since
+// it said so it may have: somebody who has seen it say so may say it again, to have them forgotten.
 func (h *Handler) restarted(x *exchange) {
 	ended := 0
-	for _, l := range h.Connections.stopAll(deviceOf(x.packet, x.client.Name, x.from)) {
+	for _, l := range h.Connections.stopAll(deviceOf(x.packet, x.client.Name, x.from), x.saidTime()) {
 		if h.Service.StopSession(l) {
 			ended++
 		}
 	}
 	h.Log.Info("Gateway started or stopped accounting", "client", x.client.Name, "source", x.from.Addr().String(), "sessionsEnded", ended)
+}
+
+const (
+	// maxSkew is how far the clocks of a NAS and of the sidecar may differ.
+	maxSkew = time.Minute
+	// unsetClock is before every time that a clock shows which was ever set: a NAS starts, and says so, without.
+	unsetClock = 1 << 30 // in January 2004
+)
+
+// saidTime is when the NAS said what a packet says, by its Event-Timestamp; at the packet's arrival, when it does not
+// tell, or does not know.
+func (x *exchange) saidTime() time.Time {
+	told := x.integer(rfc2869.EventTimestamp_Type)
+	if told < unsetClock {
+		return x.arrival
+	}
+	return time.Unix(int64(told), 0).Add(maxSkew)
 }
 
 // report is what a NAS tells of one connection.

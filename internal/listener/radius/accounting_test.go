@@ -173,6 +173,29 @@ func TestGatewayRestarts(t *testing.T) {
 	}
 }
 
+// TestGatewayThatIsSaidToRestart: what it once said, and somebody says again, does not end what began since.
+func TestGatewayThatIsSaidToRestart(t *testing.T) {
+	for name, tc := range map[string]struct {
+		said time.Time
+		want bool // that it ends the session
+	}{
+		"now":                  {time.Now(), true},
+		"by a clock behind":    {time.Now().Add(-maxSkew / 2), true},
+		"before the session":   {time.Now().Add(-2 * maxSkew), false},
+		"by a clock never set": {time.Unix(12, 0), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			live, class := l.loggedIn()
+			l.tell(account(statusStart, "acct-1", class))
+			l.tell(account(statusOn, "", "", withInteger(rfc2869.EventTimestamp_Type, uint32(tc.said.Unix()))))
+			if live.Ended() != tc.want || (l.known() == 0) != tc.want {
+				t.Errorf("ended %t, %d connections are known; want it ended: %t", live.Ended(), l.known(), tc.want)
+			}
+		})
+	}
+}
+
 func TestAccountingIsChecked(t *testing.T) {
 	for name, tc := range map[string]struct {
 		raw  []byte

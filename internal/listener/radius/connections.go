@@ -139,13 +139,13 @@ func (c *Connections) stop(r report) (l *session.Live, other bool) {
 	return found.live, false
 }
 
-// stopAll forgets the connections of a NAS, and returns their sessions.
-func (c *Connections) stopAll(of device) []*session.Live {
+// stopAll forgets the connections of a NAS whose sessions began by a time, and returns those.
+func (c *Connections) stopAll(of device, by time.Time) []*session.Live {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []*session.Live
 	for _, found := range c.bySession {
-		if found.same(of) {
+		if found.same(of) && !found.live.Begin.After(by) {
 			c.forget(found)
 			all = append(all, found.live)
 		}
