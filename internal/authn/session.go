@@ -43,7 +43,8 @@ func (s *Service) CheckSession(ctx context.Context, a SessionAttempt) SessionRes
 		live, result = s.awaitBinding(ctx, a)
 	}
 	if result.Allowed() {
-		if s.sessions.Admit(live); !live.Ended() {
+		s.sessions.Admit(live)
+		if !live.Ended() {
 			s.metrics.observeSession(a.Listener, result.Outcome)
 			return result
 		}

@@ -341,7 +341,8 @@ func TestRememberedRepliesAreBounded(t *testing.T) {
 	for i := range maxRemembered {
 		d.begin(netip.AddrPortFrom(from, uint16(10000+i/256)), &packet{id: byte(i)})
 	}
-	if d.finish(late, make([]byte, 8)); d.bytes != 0 {
+	d.finish(late, make([]byte, 8))
+	if d.bytes != 0 {
 		t.Errorf("%d bytes are counted when all replies are forgotten", d.bytes)
 	}
 }
