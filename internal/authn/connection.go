@@ -1,6 +1,11 @@
 package authn
 
-import "github.com/tegata-dev/tegata/internal/session"
+import (
+	"net/netip"
+
+	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/session"
+)
 
 // A gateway that is told of a session's id, but has no token, keeps a connection for it and tells how that goes.
 
@@ -10,11 +15,33 @@ func (s *Service) ContinueSession(l *session.Live) bool {
 	switch {
 	case l.Ended():
 		return false
-	case !s.stillGood(l):
+	case !s.unchanged(l) && !s.stillGood(l):
 		s.sessions.End(l, session.Refused)
 		return false
 	}
 	s.sessions.Admit(l)
+	return true
+}
+
+// unchanged says whether nothing has changed since the session was last admitted from where it began, which is
+// remembered.
+func (s *Service) unchanged(l *session.Live) bool {
+	policy := s.directory.Policy()
+	if policy == nil || !s.liveness.Fresh() {
+		return false
+	}
+	now := s.now()
+	source, _ := netip.ParseAddr(l.Details.Source)
+	if m, ok := l.Memo.Load().(*memo); ok && m.holds(policy, source, now) {
+		return true
+	}
+	subject := s.directory.Subject(l.UID)
+	state := subject.State()
+	outcome := judge(policy, l, state, source, now)
+	if outcome.Verdict != decision.Allow {
+		return false
+	}
+	l.Memo.Store(newMemo(policy, l, subject, state, source, now, outcome))
 	return true
 }
 

@@ -60,11 +60,11 @@ type Client struct {
 	// DisconnectPort takes Disconnect-Requests; 0 when nothing does.
 	DisconnectPort uint16
 	// A pointer, which no verb of fmt follows from inside a struct.
-	secret *string
+	secret *[]byte
 }
 
-// Secret is shared with the client. It must not be printed.
-func (c *Client) Secret() []byte { return []byte(*c.secret) }
+// Secret is shared with the client. It must be neither printed nor changed.
+func (c *Client) Secret() []byte { return *c.secret }
 
 // Attribute is where a value is found: the type of an attribute and, of vendors' attributes, the vendor.
 type Attribute struct {

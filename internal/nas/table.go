@@ -1,6 +1,7 @@
 package nas
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -45,11 +46,11 @@ func NewTable(spec *v1alpha1.RADIUS, secrets map[string][]byte) (*Table, []error
 func (t *Table) add(spec *v1alpha1.RADIUSClient, secrets map[string][]byte) error {
 	client := &Client{
 		Name: spec.Name, Require: spec.RequireMessageAuthenticator, DisconnectPort: uint16(spec.EffectiveDisconnectPort()),
-		secret: new(string(secrets[spec.Name])),
+		secret: new(bytes.Clone(secrets[spec.Name])),
 	}
 	if spec.CertificateName != "" {
 		overTLS := *client
-		overTLS.secret = new(radSecSecret)
+		overTLS.secret = new([]byte(radSecSecret))
 		overTLS.Require = v1alpha1.MessageAuthenticatorNever
 		t.certificates[spec.CertificateName] = &overTLS
 	}

@@ -36,8 +36,9 @@ type Service interface {
 type checker struct {
 	service Service
 	denials denial.Renderer
-	// checks bounds what is under way, and waiting, which has less room, what takes its time: logins, and denials
-	// that are held back. So a flood of either leaves room for sessions, which are checked in no time.
+	// checks bounds the requests that are read and decided, which takes no time, and whose messages are held as
+	// long; waiting bounds what takes its time: logins, and denials that are held back. So a flood of either leaves
+	// room for sessions.
 	checks, waiting slots
 	metrics         *Metrics
 	log             logr.Logger
@@ -59,6 +60,22 @@ func (s slots) take() bool {
 
 func (s slots) free() { <-s }
 
+// place is the one that a request has.
+type place struct{ among slots }
+
+// move gives up the place for another one, if there is any.
+func (p *place) move(to slots) bool {
+	if p.among == to {
+		return true
+	}
+	if !to.take() {
+		return false
+	}
+	p.among.free()
+	p.among = to
+	return true
+}
+
 // errBusy makes Envoy refuse the request, whoever sends it.
 var errBusy = status.Error(codes.ResourceExhausted, "too many requests are under way")
 
@@ -68,6 +85,7 @@ func (c *checker) check(ctx context.Context, decode func(any) error) (response a
 		c.metrics.failed(causeBusy)
 		return nil, errBusy
 	}
+	p := &place{c.checks}
 	r, _ := requests.Get().(*request) // nothing else is ever put there
 	defer func() {
 		if bug := recover(); bug != nil {
@@ -76,18 +94,20 @@ func (c *checker) check(ctx context.Context, decode func(any) error) (response a
 		}
 		r.release()
 		requests.Put(r)
-		c.checks.free()
+		p.among.free()
 	}()
 	if err := decode(r); err != nil {
-		c.metrics.failed(causeMalformed)
+		if code := status.Code(err); code != codes.Canceled && code != codes.DeadlineExceeded {
+			c.metrics.failed(causeMalformed) // the others did not arrive
+		}
 		return nil, err
 	}
 	// From here on the request is whole: a slow sender does not shorten the time of its own denial.
-	return c.answer(ctx, r, time.Now())
+	return c.answer(ctx, r, p, time.Now())
 }
 
 // answer tries the session first: of a login that comes with each request, only the first is to cost a hash.
-func (c *checker) answer(ctx context.Context, r *request, arrival time.Time) (any, error) {
+func (c *checker) answer(ctx context.Context, r *request, p *place, arrival time.Time) (any, error) {
 	shown := r.credential()
 	id := ""
 	if shown.session {
@@ -101,9 +121,9 @@ func (c *checker) answer(ctx context.Context, r *request, arrival time.Time) (an
 	}
 	switch {
 	case shown.login:
-		return c.login(ctx, r, arrival)
+		return c.login(ctx, r, p, arrival)
 	case shown.session:
-		return c.deny(ctx, r, arrival, id)
+		return c.deny(ctx, r, p, arrival, id)
 	}
 	// Who shows nothing learns nothing: there is no decision whose time could tell.
 	c.metrics.failed(causeNoCredential)
@@ -111,22 +131,21 @@ func (c *checker) answer(ctx context.Context, r *request, arrival time.Time) (an
 }
 
 // login logs in by Basic.
-func (c *checker) login(ctx context.Context, r *request, arrival time.Time) (any, error) {
+func (c *checker) login(ctx context.Context, r *request, p *place, arrival time.Time) (any, error) {
 	from := c.origin(ctx, r)
 	attempt, err := r.attempt(from)
 	if err != nil {
 		c.metrics.failed(causeInvalid)
 		return invalid(err), nil
 	}
-	if !c.waiting.take() {
+	if !p.move(c.waiting) {
 		c.metrics.failed(causeBusy)
 		return nil, errBusy
 	}
 	attempt.Listener, attempt.ID, attempt.Arrival, attempt.Source = ListenerName, authn.NewCorrelationID(), arrival, from.source
 	result := c.service.Check(ctx, attempt)
-	c.waiting.free()
 	if !result.Allowed() {
-		return c.deny(ctx, r, arrival, attempt.ID)
+		return c.deny(ctx, r, p, arrival, attempt.ID)
 	}
 	return r.admit(admission{
 		user: result.Session.Details.User, slot: result.Slot.String(), session: result.Session.ID,
@@ -135,12 +154,11 @@ func (c *checker) login(ctx context.Context, r *request, arrival time.Time) (any
 }
 
 // deny holds the uniform denial back until its time.
-func (c *checker) deny(ctx context.Context, r *request, arrival time.Time, id string) (any, error) {
-	if !c.waiting.take() {
+func (c *checker) deny(ctx context.Context, r *request, p *place, arrival time.Time, id string) (any, error) {
+	if !p.move(c.waiting) {
 		c.metrics.failed(causeBusy)
 		return nil, errBusy
 	}
-	defer c.waiting.free()
 	languages := r.text(acceptLanguage)
 	r.release() // it may be large, and the wait is long
 	responseTime := c.service.Denial().ResponseTime

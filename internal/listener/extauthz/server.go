@@ -32,8 +32,8 @@ const (
 	maxHeaderBytes = 16 << 10
 	// maxConnections is far more than the workers of some Envoys have.
 	maxConnections = 512
-	// checksRoom is how many checks may be under way beside those that wait.
-	checksRoom = 1024
+	// maxChecks bounds the requests that are read and decided, beside those that wait.
+	maxChecks = 1024
 	// maxCheckTime bounds a check whose caller sets no deadline: as the login listener's answers.
 	maxCheckTime = 40 * time.Second
 	// logInterval is how often a mistake in the configuration is logged.
@@ -95,7 +95,7 @@ func newServer(o Options, stopping <-chan struct{}) *grpc.Server {
 		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connectionWindow),
 		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxHeaderListSize(maxHeaderBytes),
 		// One connection may take all the room there is: an Envoy has few.
-		grpc.MaxConcurrentStreams(uint32(o.MaxWaiting + checksRoom)), //nolint:gosec // the flag is bounded
+		grpc.MaxConcurrentStreams(uint32(o.MaxWaiting + maxChecks)), //nolint:gosec // the flag is bounded
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 15 * time.Minute, Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
@@ -108,7 +108,7 @@ func newServer(o Options, stopping <-chan struct{}) *grpc.Server {
 	server.RegisterService(&serviceDesc, &checker{
 		service: o.Service, metrics: o.Metrics, log: o.Log,
 		fewCallers: rate.Sometimes{First: 1, Interval: logInterval}, fewDeadlines: rate.Sometimes{First: 1, Interval: logInterval},
-		checks: make(slots, o.MaxWaiting+checksRoom), waiting: make(slots, o.MaxWaiting),
+		checks: make(slots, maxChecks), waiting: make(slots, o.MaxWaiting),
 	})
 	healthpb.RegisterHealthServer(server, &health{ready: o.Ready, stopping: stopping})
 	reflection.Register(server)

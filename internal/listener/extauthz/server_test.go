@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -297,6 +298,34 @@ func TestDenialsThatWaitLeaveRoomForSessions(t *testing.T) {
 	hangUp()
 	for range room {
 		wantCode(t, <-over, codes.Canceled)
+	}
+}
+
+func TestWhatWaitsTakesNoPlaceOfAnother(t *testing.T) {
+	for name, request := range map[string]map[string]string{
+		"session": bearing("bad"), "login": {"authorization": "Basic dGFybzp4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				service := newFakeService()
+				service.denial.ResponseTime = time.Second
+				c := checkerOf(service)
+				go func() {
+					_, _ = c.check(t.Context(), func(v any) error {
+						return newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(encode(fromEnvoy(request)))}, v)
+					})
+				}()
+				synctest.Wait()
+				if len(c.checks) != 0 || len(c.waiting) != 1 {
+					t.Errorf("%d are checked and %d wait, want none and 1", len(c.checks), len(c.waiting))
+				}
+				<-time.After(time.Minute)
+				synctest.Wait()
+				if len(c.checks) != 0 || len(c.waiting) != 0 {
+					t.Errorf("at the end %d are checked and %d wait", len(c.checks), len(c.waiting))
+				}
+			})
+		})
 	}
 }
 

@@ -197,8 +197,12 @@ func run(t *testing.T, cmd *exec.Cmd, address string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait(); close(ended) }()
+	var why error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		why = cmd.Wait()
+	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
@@ -220,8 +224,8 @@ func run(t *testing.T, cmd *exec.Cmd, address string) {
 			return
 		}
 		select {
-		case err := <-ended:
-			t.Fatalf("%s ended: %v\n%s", cmd.Path, err, out.String())
+		case <-ended:
+			t.Fatalf("%s ended: %v\n%s", cmd.Path, why, out.String())
 		default:
 		}
 	}

@@ -51,7 +51,8 @@ func TestGatewaysPassSessions(t *testing.T) {
 			}
 		}
 		got := g.send(t, http.MethodPost, "/form?q=1", "the body", nil, "Cookie: "+cookie)
-		if g.wantPassed(t, got, 4); got.body != "POST /form?q=1 the body" {
+		g.wantPassed(t, got, 4)
+		if got.body != "POST /form?q=1 the body" {
 			t.Errorf("the application was sent %q", got.body)
 		}
 	})
@@ -217,6 +218,15 @@ func TestGatewaysPassOnWhereALoginComesFrom(t *testing.T) {
 			t.Errorf("the application's page did not: %+v", old)
 		}
 		g.wantDenied(t, g.login(t, strings.Replace(goodBody, `"pw"`, `"wrong"`, 1)), 0, true)
+	})
+}
+
+func TestGatewaysPassOnChallenges(t *testing.T) {
+	eachGateway(t, func(t *testing.T, g *gateway) {
+		got := g.send(t, http.MethodPost, "/v1/auth/challenges", "", nil, "Origin: "+g.url)
+		if got.status != http.StatusOK || !strings.Contains(got.body, `"nonce":"`) {
+			t.Errorf("%+v", got)
+		}
 	})
 }
 

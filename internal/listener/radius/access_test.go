@@ -107,9 +107,9 @@ func TestRejectsLookAlike(t *testing.T) {
 	want := "You could not be authenticated. If this goes on, tell your administrator the inquiry code and the correlation ID. " +
 		"(Inquiry code: 293) (Correlation ID: ~)"
 	l := newLab(t)
-	l.shape.ResponseTime = responseTime
+	l.change(func() { l.shape.ResponseTime = responseTime })
 	reasons := decision.Reasons()
-	l.check = func(a *authn.Attempt) authn.Result {
+	check := func(a *authn.Attempt) authn.Result {
 		for _, reason := range reasons {
 			if a.UserName == reason.String() {
 				return authn.Result{Outcome: decision.Outcome{Verdict: decision.Deny, Reason: reason, Slot: decision.SlotPC}, Enrolled: true, ExpireTime: time.Now()}
@@ -118,6 +118,7 @@ func TestRejectsLookAlike(t *testing.T) {
 		t.Errorf("%q got as far as a check", a.UserName)
 		return authn.Result{}
 	}
+	l.change(func() { l.check = check })
 	requests := map[string][]byte{}
 	for _, reason := range reasons {
 		requests["reason "+reason.String()] = login("wrong", without(rfc2865.UserName_Type), with(rfc2865.UserName_Type, reason.String()))
@@ -203,7 +204,7 @@ func (g *gateway) exchange(raw []byte) (*radius.Packet, error) {
 func TestLongMessagesAreCutBetweenCharacters(t *testing.T) {
 	l := newLab(t)
 	text := strings.Repeat("接続できません。", 64)
-	l.shape.Messages = map[string]string{"en": text}
+	l.change(func() { l.shape.Messages = map[string]string{"en": text} })
 	reject := l.dial(Authentication).ask(login("wrong"))
 	parts, err := rfc2865.ReplyMessage_GetStrings(reject)
 	if err != nil || len(parts) < 6 || !strings.HasPrefix(strings.Join(parts, ""), text+" (Inquiry code: 293) (Correlation ID: ") {

@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"bytes"
 	"strings"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"layeh.com/radius/rfc2866"
 	"layeh.com/radius/rfc2869"
 
+	"github.com/tegata-dev/tegata/internal/nas"
 	"github.com/tegata-dev/tegata/internal/session"
 )
 
@@ -34,7 +36,7 @@ func (h *Handler) account(x *exchange) {
 // goesOn notes a connection's life. One whose session is over has to end, and if the NAS was told so before, it
 // is told again.
 func (h *Handler) goesOn(x *exchange) {
-	l := h.Connections.progress(x.reported(), rfc2866.AcctStatusType(x.integer(rfc2866.AcctStatusType_Type)) == rfc2866.AcctStatusType_Value_Start)
+	l := h.Connections.progress(x, rfc2866.AcctStatusType(x.integer(rfc2866.AcctStatusType_Type)) == rfc2866.AcctStatusType_Value_Start)
 	if l == nil {
 		return
 	}
@@ -71,7 +73,7 @@ func (h *Handler) stopped(x *exchange) {
 // it said so it may have: somebody who has seen it say so may say it again, to have them forgotten.
 func (h *Handler) restarted(x *exchange) {
 	ended := 0
-	for _, l := range h.Connections.stopAll(deviceOf(x.packet, x.client.Name, x.from), x.saidTime()) {
+	for _, l := range h.Connections.stopAll(deviceOf(&x.packet, x.client.Name, x.from), x.saidTime()) {
 		if h.Service.StopSession(l) {
 			ended++
 		}
@@ -105,17 +107,17 @@ type report struct {
 	tag string
 	// accounting is the NAS's own name of the connection (Acct-Session-Id).
 	accounting string
-	// naming are attributes by which the NAS finds the connection.
+	// naming are attributes by which the NAS finds the connection. They are there once it is remembered.
 	naming radius.Attributes
 }
 
 func (x *exchange) reported() report {
 	r := report{
-		device: deviceOf(x.packet, x.client.Name, x.from), accounting: x.text(rfc2866.AcctSessionID_Type), naming: x.naming(),
+		device: deviceOf(&x.packet, x.client.Name, x.from), accounting: x.text(rfc2866.AcctSessionID_Type),
 	}
-	for _, a := range x.attributes {
-		if named, ok := strings.CutPrefix(string(a.Attribute), classPrefix); ok && a.Type == rfc2865.Class_Type {
-			r.sessionID, r.tag, _ = strings.Cut(named, ":")
+	for class := range x.each(nas.Attribute{Type: byte(rfc2865.Class_Type)}) {
+		if named, ok := bytes.CutPrefix(class, []byte(classPrefix)); ok {
+			r.sessionID, r.tag, _ = strings.Cut(string(named), ":")
 			break
 		}
 	}
@@ -130,7 +132,7 @@ func (x *exchange) naming() radius.Attributes {
 		rfc2865.NASPort_Type, rfc2869.NASPortID_Type, rfc2865.FramedIPAddress_Type, rfc2865.CallingStationID_Type,
 	} {
 		if value := x.get(t); len(value) > 0 {
-			named.Add(t, value)
+			named.Add(t, bytes.Clone(value))
 		}
 	}
 	return named

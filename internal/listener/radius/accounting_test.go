@@ -43,8 +43,6 @@ func account(status uint32, id, class string, options ...requestOption) []byte {
 // loggedIn is a session that began at the listener, and the Class that the NAS was given.
 func (l *lab) loggedIn(options ...requestOption) (live *session.Live, class string) {
 	l.t.Helper()
-	check := l.check
-	defer func() { l.check = check }()
 	accept := l.dial(Authentication).ask(login(goodPassword, append([]requestOption{with(rfc2865.NASIdentifier_Type, "vpn-1")}, options...)...))
 	class = rfc2865.Class_GetString(accept)
 	l.connections.mu.Lock()
@@ -152,9 +150,11 @@ func TestAccountingOfOthers(t *testing.T) {
 		l.tell(account(statusStop, "acct-9", class))
 	}
 	want := []string{"hanako " + elsewhere}
-	if diff := cmp.Diff(want, l.stopped); diff != "" {
-		t.Errorf("sessions of others (-want +got):\n%s", diff)
-	}
+	l.change(func() {
+		if diff := cmp.Diff(want, l.stopped); diff != "" {
+			t.Errorf("sessions of others (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestGatewayRestarts(t *testing.T) {
@@ -383,9 +383,7 @@ func TestInterimOfAnEndedSession(t *testing.T) {
 	l.End(live, session.Refused)
 	l.disconnected("unanswered", 1)
 	gateway := l.receiver()
-	l.mu.Lock()
-	l.goesOn = func(*session.Live) bool { return false }
-	l.mu.Unlock()
+	l.change(func() { l.goesOn = func(*session.Live) bool { return false } })
 	l.tell(account(statusInterim, "acct-1", class))
 	raw, from := gateway.next(patience)
 	gateway.reply(from, raw, radius.CodeDisconnectACK, shared)
@@ -396,7 +394,7 @@ func TestInterimOfAnEndedSession(t *testing.T) {
 func TestASessionThatEndsAtOnce(t *testing.T) {
 	l := newLab(t)
 	gateway := l.receiver()
-	l.goesOn = func(*session.Live) bool { return false }
+	l.change(func() { l.goesOn = func(*session.Live) bool { return false } })
 	l.loggedIn(with(rfc2866.AcctSessionID_Type, "acct-1"))
 	if raw, _ := gateway.next(patience); raw == nil {
 		t.Error("the gateway was not told")
@@ -422,7 +420,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 			for i := range maxOver + 10 {
 				live := &session.Live{Session: session.Session{ID: fmt.Sprintf("s%d", i)}}
 				end(l.connections, live, func() {
-					l.connections.begin(live, &exchange{packet: &packet{}, client: client, door: Authentication.door()})
+					l.connections.begin(live, &exchange{packet: packet{}, client: client, door: Authentication.door()})
 				})
 			}
 			if l.known() != maxOver {

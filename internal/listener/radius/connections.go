@@ -76,7 +76,7 @@ func (c *connection) key() accounting { return accounting{c.from.Addr(), c.accou
 // begin remembers the connection of a session, before its NAS is told.
 func (c *Connections) begin(l *session.Live, x *exchange) {
 	added := &connection{live: l, report: x.reported(), overTLS: x.door.overTLS}
-	added.sessionID = l.ID
+	added.sessionID, added.naming = l.ID, x.naming()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.bySession[l.ID] = added
@@ -98,7 +98,8 @@ func (c *Connections) find(r report) *connection {
 }
 
 // progress is the session of a connection that a NAS tells of, nil when it is not known here.
-func (c *Connections) progress(r report, starts bool) *session.Live {
+func (c *Connections) progress(x *exchange, starts bool) *session.Live {
+	r := x.reported()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	found := c.find(r)
@@ -109,7 +110,7 @@ func (c *Connections) progress(r report, starts bool) *session.Live {
 		c.unindex(found)
 		id := found.sessionID
 		found.report, found.started = r, true
-		found.sessionID = id
+		found.sessionID, found.naming = id, x.naming()
 		c.byAccounting[found.key()] = found
 	}
 	return found.live

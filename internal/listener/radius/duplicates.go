@@ -22,90 +22,115 @@ const (
 type duplicates struct {
 	now func() time.Time
 
-	mu      sync.Mutex
-	entries map[origin]*entry
-	// order has the entries as they came, from first on; what is before it is free.
-	order []*entry
-	first int
-	// bytes is how long the replies of those in order are.
+	mu sync.Mutex
+	// latest is the newest request of each origin.
+	latest map[origin]entryID
+	// entries are a ring: that of an id is at the id, modulo its length. Those from first to before next are in use.
+	entries     []entry
+	first, next entryID
+	// bytes is how long the replies in entries are.
 	bytes int
 }
 
-// origin is what a client may not use for two requests at a time.
+// entryID counts the requests.
+type entryID uint64
+
+// origin is what a client may not use for two requests at a time. It holds no pointer, so that the collector need
+// not look at it.
 type origin struct {
-	from netip.AddrPort
-	id   byte
+	address [16]byte
+	port    uint16
+	id      byte
 }
 
 // entry is one request.
 type entry struct {
-	origin
+	origin        origin
 	code          radius.Code
 	authenticator [authenticatorBytes]byte
-	expire        time.Time
-	reply         []byte // nil while the request is under way
-	forgotten     bool
+	expire        time.Duration // since start
+	reply         []byte        // nil while the request is under way
 }
 
+// minRing is how many entries there is room for at first.
+const minRing = 256
+
+// start is what times are counted from, by the monotonic clock.
+var start = time.Now()
+
 func newDuplicates(now func() time.Time) *duplicates {
-	return &duplicates{now: now, entries: map[origin]*entry{}}
+	return &duplicates{now: now, latest: map[origin]entryID{}, entries: make([]entry, minRing)}
 }
 
 // begin takes up a request. One that is remembered is not fresh; its reply is nil while it is under way.
-func (d *duplicates) begin(from netip.AddrPort, p *packet) (e *entry, reply []byte, fresh bool) {
-	now := d.now()
-	key := origin{from, p.id}
+func (d *duplicates) begin(from netip.AddrPort, p *packet) (id entryID, reply []byte, fresh bool) {
+	now := d.now().Sub(start)
+	key := origin{from.Addr().As16(), from.Port(), p.id}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.forget(now)
-	if known := d.entries[key]; known != nil && known.code == p.code && known.authenticator == p.authenticator {
-		return known, known.reply, false
+	if known, ok := d.latest[key]; ok {
+		if e := d.at(known); e.code == p.code && e.authenticator == p.authenticator {
+			return known, e.reply, false
+		}
 	}
-	e = &entry{origin: key, code: p.code, authenticator: p.authenticator, expire: now.Add(rememberFor)}
-	d.entries[key] = e
-	d.order = append(d.order, e)
-	return e, nil, true
+	if d.next-d.first == entryID(len(d.entries)) {
+		d.grow()
+	}
+	id = d.next
+	d.next++
+	*d.at(id) = entry{origin: key, code: p.code, authenticator: p.authenticator, expire: now + rememberFor}
+	d.latest[key] = id
+	return id, nil, true
+}
+
+// at needs d.mu.
+func (d *duplicates) at(id entryID) *entry { return &d.entries[id%entryID(len(d.entries))] }
+
+// grow needs d.mu.
+func (d *duplicates) grow() {
+	before := d.entries
+	d.entries = make([]entry, 2*len(before))
+	for id := d.first; id < d.next; id++ {
+		*d.at(id) = before[id%entryID(len(before))]
+	}
 }
 
 // finish keeps the reply for whoever asks again.
-func (d *duplicates) finish(e *entry, reply []byte) {
+func (d *duplicates) finish(id entryID, reply []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if e.forgotten {
+	if id < d.first {
 		return
 	}
-	e.reply = reply
-	d.bytes += len(reply)
-	d.forget(d.now())
+	d.at(id).reply = reply
+	if d.bytes += len(reply); d.bytes > maxRememberedBytes {
+		d.forget(d.now().Sub(start))
+	}
 }
 
 // abandon forgets a request that was not answered, so that it is taken up when it is sent again.
-func (d *duplicates) abandon(e *entry) {
+func (d *duplicates) abandon(id entryID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.entries[e.origin] == e {
-		delete(d.entries, e.origin)
+	if id >= d.first {
+		d.drop(id)
 	}
 }
 
-// forget needs d.mu.
-func (d *duplicates) forget(now time.Time) {
-	for d.first < len(d.order) {
-		oldest := d.order[d.first]
-		if len(d.order)-d.first < maxRemembered && d.bytes <= maxRememberedBytes && now.Before(oldest.expire) {
-			break
-		}
-		oldest.forgotten = true
-		d.bytes -= len(oldest.reply)
-		if d.entries[oldest.origin] == oldest {
-			delete(d.entries, oldest.origin)
-		}
-		d.order[d.first] = nil
-		d.first++
+// drop needs d.mu. Another request of the same origin stays.
+func (d *duplicates) drop(id entryID) {
+	if key := d.at(id).origin; d.latest[key] == id {
+		delete(d.latest, key)
 	}
-	if d.first > len(d.order)/2 {
-		n := copy(d.order, d.order[d.first:])
-		clear(d.order[n:])
-		d.order, d.first = d.order[:n], 0
+}
+
+// forget needs d.mu. The oldest make room even before their time.
+func (d *duplicates) forget(now time.Duration) {
+	for d.first < d.next && (d.next-d.first >= maxRemembered || d.bytes > maxRememberedBytes || now >= d.at(d.first).expire) {
+		d.drop(d.first)
+		d.bytes -= len(d.at(d.first).reply)
+		d.at(d.first).reply = nil
+		d.first++
 	}
 }

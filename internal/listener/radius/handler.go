@@ -8,6 +8,7 @@
 package radius
 
 import (
+	"bytes"
 	"context"
 	"net/netip"
 	"sync"
@@ -81,14 +82,14 @@ type door struct {
 
 // exchange is one request, and the way back to who sent it.
 type exchange struct {
-	*packet
+	packet
 	door   *door
 	kind   kind
 	client *nas.Client
 	from   netip.AddrPort
 	// arrival is when the packet had arrived.
 	arrival time.Time
-	entry   *entry
+	entry   entryID
 	// send takes what goes back. It may be called later, and from another goroutine.
 	send func([]byte)
 }
@@ -104,7 +105,7 @@ func (h *Handler) receive(ctx context.Context, d *door, client *nas.Client, from
 		h.Metrics.packets[x.kind][o].Inc()
 		return o != malformed && o != notAuthentic && o != unknownClient
 	}
-	entry, reply, fresh := d.received.begin(from, x.packet)
+	entry, reply, fresh := d.received.begin(from, &x.packet)
 	if !fresh {
 		h.repeat(&x, reply)
 		return true
@@ -112,7 +113,7 @@ func (h *Handler) receive(ctx context.Context, d *door, client *nas.Client, from
 	x.entry = entry
 	switch x.kind {
 	case kindAccess:
-		h.later(ctx, &x)
+		h.later(ctx, x)
 	case kindAccounting:
 		h.account(&x)
 	case kindStatus:
@@ -187,28 +188,30 @@ func (h *Handler) repeat(x *exchange, reply []byte) {
 	x.send(reply)
 }
 
-// later answers an Access-Request while other packets are read, if there is room for it.
-func (h *Handler) later(ctx context.Context, x *exchange) {
-	h.noteSigned(x)
+// later answers an Access-Request while other packets are read, if there is room for it. Then the buffer that it was
+// read into is not its own any more.
+func (h *Handler) later(ctx context.Context, x exchange) {
+	h.noteSigned(&x)
 	select {
 	case h.slots <- struct{}{}:
 	default:
-		h.complain("Access-Request is dropped: too many are under way", x)
-		h.drop(x, busy)
+		h.complain("Access-Request is dropped: too many are under way", &x)
+		h.drop(&x, busy)
 		return
 	}
+	x.attributes = bytes.Clone(x.attributes)
 	x.door.underWay.Go(func() {
 		defer func() { <-h.slots }()
-		h.access(ctx, x)
+		h.access(ctx, &x)
 	})
 }
 
 // answer sends a reply, and keeps it for whoever asks again. Proxies find their way back by Proxy-State, all of
 // which is returned in its order (RFC 2865, section 5.33).
 func (h *Handler) answer(x *exchange, code radius.Code, attributes radius.Attributes, o outcome) {
-	for _, a := range x.attributes {
-		if a.Type == rfc2865.ProxyState_Type {
-			attributes = append(attributes, a)
+	if x.proxied {
+		for state := range x.each(nas.Attribute{Type: byte(rfc2865.ProxyState_Type)}) {
+			attributes.Add(rfc2865.ProxyState_Type, state)
 		}
 	}
 	reply, err := x.reply(code, attributes)
@@ -224,7 +227,7 @@ func (h *Handler) answer(x *exchange, code radius.Code, attributes radius.Attrib
 
 func (x *exchange) reply(code radius.Code, attributes radius.Attributes) ([]byte, error) {
 	if x.kind == kindAccounting {
-		return acknowledge(x.id, x.authenticator, attributes, x.client.Secret())
+		return acknowledge(x.id, x.authenticator, attributes, x.client.Secret()), nil
 	}
 	return seal(code, x.id, x.authenticator, attributes, x.client.Secret())
 }

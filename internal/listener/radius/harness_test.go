@@ -221,7 +221,18 @@ func (l *lab) StopSessionOf(userName, id, gateway, tag string) bool {
 	return true
 }
 
-func (l *lab) Denial() authn.Denial { return l.shape }
+func (l *lab) Denial() authn.Denial {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.shape
+}
+
+// change changes what the listener is told, while it runs.
+func (l *lab) change(do func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	do()
+}
 
 func (l *lab) asked() []authn.Attempt {
 	l.mu.Lock()

@@ -6,7 +6,9 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
+	"hash"
 	"slices"
+	"sync"
 
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
@@ -23,12 +25,14 @@ const (
 // errMalformed is all that is told of a packet that is none: what is in it is anybody's.
 var errMalformed = errors.New("malformed packet")
 
-// packet is a request as it was received. It keeps nothing of the buffer that it was read from.
+// packet is a request as it was received.
 type packet struct {
 	code          radius.Code
 	id            byte
 	authenticator [authenticatorBytes]byte
-	attributes    radius.Attributes
+	// attributes are a part of the buffer that the packet was read into: whole ones, one after the other. The codec
+	// would make objects of them, which costs more than everything else that is done for an interim update.
+	attributes []byte
 	// signed says that there is a Message-Authenticator, authentic that everything that shows who sent the packet is
 	// right, proxied that there is a Proxy-State.
 	signed, authentic, proxied bool
@@ -76,27 +80,21 @@ func look(raw []byte) (outline, error) {
 
 // open reads a packet, and says whether what it bears as proof of its sender is right: the Request Authenticator
 // of those that have one, and the Message-Authenticator where there is one.
-func open(raw, secret []byte) (*packet, error) {
+func open(raw, secret []byte) (packet, error) {
 	o, err := look(raw)
 	if err != nil {
-		return nil, err
+		return packet{}, err
 	}
 	raw = raw[:o.length]
-	parsed, err := radius.Parse(raw, secret)
-	if err != nil {
-		return nil, errMalformed
+	p := packet{
+		code: radius.Code(raw[0]), id: raw[1], authenticator: [authenticatorBytes]byte(raw[4:headerBytes]), attributes: raw[headerBytes:],
+		signed: o.signature != 0, authentic: true, proxied: o.proxied,
 	}
-	p := &packet{
-		code: parsed.Code, id: parsed.Identifier, authenticator: parsed.Authenticator, attributes: parsed.Attributes,
-		signed: o.signature != 0, proxied: o.proxied,
-	}
-	var zero [authenticatorBytes]byte
 	signedOver := raw[4:headerBytes]
-	p.authentic = true
 	if p.code == radius.CodeAccountingRequest {
 		want := requestAuthenticator(raw, secret)
 		p.authentic = hmac.Equal(want[:], p.authenticator[:])
-		signedOver = zero[:]
+		signedOver = zeros[:]
 	}
 	if p.signed {
 		want := signature(raw, o.signature, signedOver, secret)
@@ -105,16 +103,36 @@ func open(raw, secret []byte) (*packet, error) {
 	return p, nil
 }
 
+// zeros stand where an authenticator is not known yet.
+var zeros [authenticatorBytes]byte
+
+// digest is MD5 with room for its sum, both of which would be made anew for each packet.
+type digest struct {
+	hash.Hash
+	sum [md5.Size]byte
+}
+
+var digests = sync.Pool{New: func() any { return &digest{Hash: md5.New()} }}
+
+// digestOf is the MD5 of all parts.
+func digestOf(parts ...[]byte) [md5.Size]byte {
+	d, ok := digests.Get().(*digest)
+	if !ok {
+		panic("a pool of digests has something else") // New makes nothing else
+	}
+	defer digests.Put(d)
+	d.Reset()
+	for _, part := range parts {
+		d.Write(part)
+	}
+	d.Sum(d.sum[:0])
+	return d.sum
+}
+
 // requestAuthenticator is that of an Accounting-Request (RFC 2866, section 3). The codec has a check of it, but
 // not one in constant time.
-func requestAuthenticator(raw, secret []byte) (sum [md5.Size]byte) {
-	hash := md5.New()
-	hash.Write(raw[:4])
-	hash.Write(sum[:]) // zeros as yet
-	hash.Write(raw[headerBytes:])
-	hash.Write(secret)
-	hash.Sum(sum[:0])
-	return sum
+func requestAuthenticator(raw, secret []byte) [md5.Size]byte {
+	return digestOf(raw[:4], zeros[:], raw[headerBytes:], secret)
 }
 
 // signature is the Message-Authenticator (RFC 3579, section 3.2) of a packet whose own begins at an offset, with
@@ -130,8 +148,28 @@ func signature(raw []byte, at int, authenticator, secret []byte) (sum [md5.Size]
 	return sum
 }
 
+// next takes the first attribute off some.
+func next(attributes []byte) (t radius.Type, value, rest []byte) {
+	size := attributes[1] // look has found it to be good
+	return radius.Type(attributes[0]), attributes[2:size], attributes[size:]
+}
+
+// lookup is the first attribute of a type.
+func (p *packet) lookup(t radius.Type) (value []byte, ok bool) {
+	for rest := p.attributes; len(rest) > 0; {
+		var of radius.Type
+		if of, value, rest = next(rest); of == t {
+			return value, true
+		}
+	}
+	return nil, false
+}
+
 // get is the first attribute of a type, nil when there is none.
-func (p *packet) get(t radius.Type) []byte { return p.attributes.Get(t) }
+func (p *packet) get(t radius.Type) []byte {
+	value, _ := p.lookup(t)
+	return value
+}
 
 // text is an attribute as text.
 func (p *packet) text(t radius.Type) string { return string(p.get(t)) }
@@ -146,7 +184,7 @@ func (p *packet) integer(t radius.Type) uint32 {
 }
 
 func (p *packet) has(t radius.Type) bool {
-	_, ok := p.attributes.Lookup(t)
+	_, ok := p.lookup(t)
 	return ok
 }
 
@@ -171,21 +209,22 @@ func seal(code radius.Code, id byte, request [authenticatorBytes]byte, attribute
 // acknowledge makes the bytes of the answer to an Accounting-Request. It has no Message-Authenticator: no RFC says
 // how that would be made, and FreeRADIUS drops one that is made as in the other replies. Nobody gains by changing
 // it: it says nothing.
-func acknowledge(id byte, request [authenticatorBytes]byte, attributes radius.Attributes, secret []byte) ([]byte, error) {
-	raw, err := (&radius.Packet{Code: radius.CodeAccountingResponse, Identifier: id, Authenticator: request, Attributes: attributes}).MarshalBinary()
-	if err != nil {
-		return nil, err
+func acknowledge(id byte, request [authenticatorBytes]byte, proxyStates radius.Attributes, secret []byte) []byte {
+	raw := make([]byte, headerBytes, headerBytes+len(proxyStates)*maxTextBytes)
+	raw[0], raw[1] = byte(radius.CodeAccountingResponse), id
+	copy(raw[4:], request[:])
+	for _, a := range proxyStates {
+		raw = append(append(raw, byte(a.Type), byte(2+len(a.Attribute))), a.Attribute...)
 	}
+	binary.BigEndian.PutUint16(raw[2:], uint16(len(raw)))
 	authenticate(raw, secret)
-	return raw, nil
+	return raw
 }
 
 // authenticate puts a packet's authenticator where the request's is as yet.
 func authenticate(raw, secret []byte) {
-	hash := md5.New()
-	hash.Write(raw)
-	hash.Write(secret)
-	hash.Sum(raw[4:4:headerBytes])
+	sum := digestOf(raw, secret)
+	copy(raw[4:], sum[:])
 }
 
 // unhide takes a User-Password (RFC 2865, section 5.2) out of its hiding. It refuses a length that is none and

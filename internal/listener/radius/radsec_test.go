@@ -194,7 +194,7 @@ func TestOverTLS(t *testing.T) {
 // TestAnswersDoNotWaitForEachOther: one reject that is held back keeps nobody waiting on the same connection.
 func TestAnswersDoNotWaitForEachOther(t *testing.T) {
 	l, a := newLab(t), newAuthority(t)
-	l.shape.ResponseTime = 500 * time.Millisecond
+	l.change(func() { l.shape.ResponseTime = 500 * time.Millisecond })
 	g, err := l.dialTLS(l.serveTLS(a, 8), a, a.named("vpn.example.com"))
 	if err != nil {
 		t.Fatal(err)

@@ -36,14 +36,17 @@ func (p *packet) value(where nas.Attribute) string {
 // each goes through the attributes of a type, of a vendor or of none.
 func (p *packet) each(where nas.Attribute) func(yield func([]byte) bool) {
 	return func(yield func([]byte) bool) {
-		for _, a := range p.attributes {
+		for rest := p.attributes; len(rest) > 0; {
+			var t radius.Type
+			var value []byte
+			t, value, rest = next(rest)
 			switch {
 			case where.Vendor == 0:
-				if a.Type == radius.Type(where.Type) && !yield(a.Attribute) {
+				if t == radius.Type(where.Type) && !yield(value) {
 					return
 				}
-			case a.Type == rfc2865.VendorSpecific_Type:
-				if !eachOfVendor(a.Attribute, where, yield) {
+			case t == rfc2865.VendorSpecific_Type:
+				if !eachOfVendor(value, where, yield) {
 					return
 				}
 			}
@@ -81,14 +84,11 @@ func (p *packet) hasVendors(vendor uint32, types ...byte) bool {
 
 // one is the only attribute of a type; not ok when there is none or there are more.
 func (p *packet) one(t radius.Type) (value []byte, ok bool) {
-	for _, a := range p.attributes {
-		if a.Type != t {
-			continue
-		}
+	for found := range p.each(nas.Attribute{Type: byte(t)}) {
 		if ok {
 			return nil, false
 		}
-		value, ok = a.Attribute, true
+		value, ok = found, true
 	}
 	return value, ok
 }
