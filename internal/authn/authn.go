@@ -178,6 +178,8 @@ type Sessions interface {
 	Admit(l *session.Live)
 	End(l *session.Live, cause session.Cause) bool
 	EndID(uid, id string, cause session.Cause) bool
+	Tag(uid, id, gateway string) string
+	Tagged(uid, id, gateway, tag string) bool
 	Review(uid string, good func(*session.Live) bool)
 	Sweep(good func(*session.Live) bool)
 }

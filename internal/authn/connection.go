@@ -49,8 +49,15 @@ func (s *Service) unchanged(l *session.Live) bool {
 // was live until then.
 func (s *Service) StopSession(l *session.Live) bool { return s.sessions.End(l, session.Stopped) }
 
-// StopSessionOf is StopSession for a session that another sidecar began, of the user with that login name.
-func (s *Service) StopSessionOf(userName, id string) bool {
+// TagSession is what a gateway has to tell along with the id of a session that it was given, for StopSessionOf.
+func (s *Service) TagSession(l *session.Live, gateway string) string {
+	return s.sessions.Tag(l.UID, l.ID, gateway)
+}
+
+// StopSessionOf is StopSession for a session that another sidecar began, of the user with that login name. Only the
+// gateway that was given the session may end it: ids are no secret, and whoever could end sessions by made-up ones
+// would end all of anybody's.
+func (s *Service) StopSessionOf(userName, id, gateway, tag string) bool {
 	account, _ := s.directory.Lookup(userName)
-	return account != nil && s.sessions.EndID(account.UID, id, session.Stopped)
+	return account != nil && s.sessions.Tagged(account.UID, id, gateway, tag) && s.sessions.EndID(account.UID, id, session.Stopped)
 }

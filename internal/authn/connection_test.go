@@ -47,13 +47,37 @@ func TestGatewayStopsASession(t *testing.T) {
 	}
 	s.wantSession(t, r.Token, decision.SessionEnded)
 	id := session.NewID(s.now)
-	if !s.StopSessionOf("OWNER", id) || s.StopSessionOf("owner", id) {
-		t.Error("a session of another sidecar is to be stopped once")
+	elsewhere := r.Session.Session
+	elsewhere.ID = id
+	tag := s.TagSession(&session.Live{Session: elsewhere}, "vpn")
+	for name, stopped := range map[string]bool{
+		"of nobody":        s.StopSessionOf("nobody", id, "vpn", tag),
+		"of another":       s.StopSessionOf("stranger", id, "vpn", tag),
+		"other id":         s.StopSessionOf("owner", session.NewID(s.now), "vpn", tag),
+		"another's client": s.StopSessionOf("owner", id, "vpn2", tag),
+		"without a tag":    s.StopSessionOf("owner", id, "vpn", ""),
+	} {
+		if stopped {
+			t.Errorf("%s: a session was stopped", name)
+		}
 	}
-	if s.StopSessionOf("nobody", session.NewID(s.now)) {
-		t.Error("a session of nobody was stopped")
+	if !s.StopSessionOf("OWNER", id, "vpn", tag) || s.StopSessionOf("owner", id, "vpn", tag) {
+		t.Error("a session of another sidecar is to be stopped once")
 	}
 	if len(s.kept) != 2 || s.kept[1] != id {
 		t.Errorf("made known: %q", s.kept)
 	}
+}
+
+// TestStopReachesASessionThatIsRefused: a stop that comes while the user may not log in holds when they may again.
+func TestStopReachesASessionThatIsRefused(t *testing.T) {
+	s, _ := sessionStage(t)
+	r := s.admitted(t)
+	s.account(func(a *Account) { a.User.Suspended = true })
+	s.wantSession(t, r.Token, decision.UserSuspended)
+	if !s.StopSessionOf("owner", r.Session.ID, "vpn", s.TagSession(r.Session, "vpn")) {
+		t.Fatal("the session was not stopped")
+	}
+	s.account(func(a *Account) { a.User.Suspended = false })
+	s.wantSession(t, r.Token, decision.SessionEnded)
 }

@@ -44,8 +44,11 @@ func (s *Service) CheckSession(ctx context.Context, a SessionAttempt) SessionRes
 	}
 	if result.Allowed() {
 		s.sessions.Admit(live)
-		s.metrics.observeSession(a.Listener, result.Outcome)
-		return result
+		if !live.Ended() {
+			s.metrics.observeSession(a.Listener, result.Outcome)
+			return result
+		}
+		result = refuse(decision.SessionEnded, live.Slot()) // while it was not counted
 	}
 	if live != nil {
 		s.sessions.Review(live.UID, s.stillGood)
@@ -159,9 +162,14 @@ const (
 	lagStep = 10 * time.Millisecond
 )
 
-// mayBeAhead says whether a session may be newer than what is known of its user.
+// mayBeAhead says whether a session may be newer than what is known of its user. One that is known to have ended
+// is not: nobody is to have requests wait by the token of a session that they ended at another sidecar.
 func (s *Service) mayBeAhead(live *session.Live) bool {
-	return !live.Ended() && live.Slot() != decision.SlotNone && s.now().Sub(live.Begin) < maxLag
+	if live.Ended() || live.Slot() == decision.SlotNone || s.now().Sub(live.Begin) >= maxLag {
+		return false
+	}
+	state := s.directory.Subject(live.UID).State()
+	return state == nil || !state.Account.EndedSessions.has(live)
 }
 
 // awaitBinding checks again and again until the session is admitted, or most of a denial's time is over.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tegata-dev/tegata/internal/decision"
 	"github.com/tegata-dev/tegata/internal/password"
+	"github.com/tegata-dev/tegata/internal/session"
 )
 
 const ownBinding = "binding-of-the-owner"
@@ -288,5 +289,28 @@ func TestACheckAllocatesLittle(t *testing.T) {
 	})
 	if got > 1 {
 		t.Errorf("%v allocations, want at most 1", got)
+	}
+}
+
+// TestEndsAreNotWaitedOut: a session that began a moment ago may be waited for, but not once it was ended, at
+// whichever sidecar: its connection has to end, and its token must not hold places of others.
+func TestEndsAreNotWaitedOut(t *testing.T) {
+	for name, end := range map[string]func(*EndedSessions, *session.Live){
+		"logout":       func(e *EndedSessions, l *session.Live) { e.IDs = []string{l.ID} },
+		"many logouts": func(e *EndedSessions, l *session.Live) { e.UpTo = l.ID },
+		"all sessions": func(e *EndedSessions, l *session.Live) { e.Before = l.Begin.Add(time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := sessionStage(t)
+			r := s.admitted(t)
+			var ended EndedSessions
+			end(&ended, r.Session)
+			s.account(func(a *Account) { a.EndedSessions = &ended })
+			s.follow()
+			if s.mayBeAhead(r.Session) || s.stillGood(r.Session) {
+				t.Errorf("may be ahead: %t, still good: %t; want neither", s.mayBeAhead(r.Session), s.stillGood(r.Session))
+			}
+			s.wantSession(t, r.Token, decision.SessionEnded)
+		})
 	}
 }

@@ -61,6 +61,7 @@ type storedHash struct {
 type entry struct {
 	account         *authn.Account
 	resourceVersion uint64 // 0 when it is no number
+	advanced        bool   // ahead of the events
 	loginName       string
 	created         time.Time
 	// resets changes with every DeviceReset that is carried out on the user.
@@ -200,8 +201,9 @@ func (d *Directory) put(u *v1alpha1.RelayUser, list uint64) (reset bool) {
 	e.list = list
 	d.mu.Lock()
 	old := d.users[e.account.UID]
-	if old != nil && old.resourceVersion > e.resourceVersion && e.resourceVersion > 0 {
-		old.list = list // it was advanced beyond this event
+	// Only where it was advanced: once a backup of the API server's is restored, all versions are lower.
+	if old != nil && old.advanced && old.resourceVersion > e.resourceVersion && e.resourceVersion > 0 {
+		old.list = list
 		d.mu.Unlock()
 		return false
 	}
@@ -219,7 +221,7 @@ func (d *Directory) Advance(u *v1alpha1.RelayUser) {
 	old := d.users[e.account.UID]
 	known := old != nil && e.resourceVersion > old.resourceVersion && old.resourceVersion > 0
 	if known {
-		e.list = old.list
+		e.list, e.advanced = old.list, true
 		d.replace(e)
 	}
 	d.mu.Unlock()

@@ -141,3 +141,21 @@ func TestAdvance(t *testing.T) {
 		t.Error("a deleted user has come back")
 	}
 }
+
+// TestRestoredBackup: the API server's word counts, though its versions have gone back.
+func TestRestoredBackup(t *testing.T) {
+	d := New(server)
+	u := namedUser("1", "hanako", "", noon)
+	u.ResourceVersion = "10"
+	d.put(u, 1)
+	u = u.DeepCopy()
+	u.ResourceVersion = "1000"
+	d.Advance(u)
+	d.put(u, 1) // the event of the write
+	u = u.DeepCopy()
+	u.ResourceVersion, u.Spec.Suspended = "600", true
+	d.put(u, 2)
+	if account, _ := d.Lookup("hanako"); account == nil || !account.User.Suspended {
+		t.Error("what the API server says is not taken")
+	}
+}

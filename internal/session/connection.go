@@ -1,6 +1,11 @@
 package session
 
-import "strings"
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+)
 
 // Traffic is how many bytes a gateway says that a connection has carried, from the person and to them.
 type Traffic struct{ Received, Sent uint64 }
@@ -13,6 +18,37 @@ func (l *Live) NoteTraffic(t Traffic) {
 
 // Traffic is what was last told of the session's connection; zero when nothing was.
 func (l *Live) Traffic() Traffic { return Traffic{Received: l.received.Load(), Sent: l.sent.Load()} }
+
+// Tag is what a gateway is given along with a session's id, and nobody makes without a key of the server: it shows
+// any of its sidecars that the session is that user's and was handed to that gateway. Empty while no keys are known.
+// It opens nothing.
+func (s *Sessions) Tag(uid, id, gateway string) string {
+	keys := s.Keys()
+	if keys == nil {
+		return ""
+	}
+	return keys.current + "." + keys.tag(keys.current, uid, id, gateway)
+}
+
+// Tagged says whether a tag is the one of that session, user and gateway.
+func (s *Sessions) Tagged(uid, id, gateway, tag string) bool {
+	keys := s.Keys()
+	key, mac, ok := strings.Cut(tag, ".")
+	if !ok || keys == nil || keys.byID[key] == nil {
+		return false
+	}
+	return hmac.Equal([]byte(mac), []byte(keys.tag(key, uid, id, gateway)))
+}
+
+// tagBytes are enough that nobody finds a tag by trying.
+const tagBytes = 16
+
+// tag has zeros in what it signs, as no token has: neither is ever taken for the other.
+func (k *Keys) tag(key, uid, id, gateway string) string {
+	mac := hmac.New(sha256.New, []byte(*k.byID[key]))
+	mac.Write([]byte("tegata session tag v1\x00" + uid + "\x00" + id + "\x00" + gateway))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:tagBytes])
+}
 
 // EndID ends a session of a user that may never have been seen here: it is kept as ended, and made known to the
 // other sidecars, unless it was ended before. It says whether that ended anything.

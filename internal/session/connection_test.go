@@ -50,3 +50,39 @@ func TestTraffic(t *testing.T) {
 		t.Errorf("traffic %+v, want %+v", got, want)
 	}
 }
+
+// TestTags: one that was made under an older key holds as long as the key is there, and no other does.
+func TestTags(t *testing.T) {
+	s := newStage(t)
+	l, token := s.begin("uid-taro")
+	tag := s.Tag("uid-taro", l.ID, "vpn")
+	if !s.Tagged("uid-taro", l.ID, "vpn", tag) {
+		t.Error("a tag is not known")
+	}
+	key, mac, _ := strings.Cut(tag, ".")
+	for name, ok := range map[string]bool{
+		"user":         s.Tagged("uid-hanako", l.ID, "vpn", tag),
+		"session":      s.Tagged("uid-taro", NewID(noon), "vpn", tag),
+		"gateway":      s.Tagged("uid-taro", l.ID, "vpn2", tag),
+		"empty":        s.Tagged("uid-taro", l.ID, "vpn", ""),
+		"of no key":    s.Tagged("uid-taro", l.ID, "vpn", "x."+mac),
+		"without mac":  s.Tagged("uid-taro", l.ID, "vpn", key+"."),
+		"token":        s.Tagged("uid-taro", l.ID, "vpn", token),
+		"shifted ends": s.Tagged("uid-taro\x00"+l.ID, "vpn", "", tag),
+	} {
+		if ok {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	old := *s.keys.byID[s.keys.current]
+	data := NewKeys(noon)
+	data[keyPrefix+s.keys.current] = []byte(old)
+	s.keys = mustKeys(t, data)
+	if !s.Tagged("uid-taro", l.ID, "vpn", tag) {
+		t.Error("a tag is not known after a new key")
+	}
+	s.keys = nil
+	if s.Tagged("uid-taro", l.ID, "vpn", tag) || s.Tag("uid-taro", l.ID, "vpn") != "" {
+		t.Error("there are tags without keys")
+	}
+}

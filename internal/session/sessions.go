@@ -144,6 +144,10 @@ func (s *Sessions) trust(keys *Keys) {
 func (s *Sessions) know(keys *Keys, key tokenKey, l *Live) *Live {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.trust(keys)
+	if same := s.tokens[key]; same != nil {
+		l = same // another request has shown it meanwhile: of two for one session, one could not be ended
+	}
 	if u := s.users[l.UID]; u != nil {
 		if live := u.live[l.ID]; live != nil {
 			l = live
@@ -152,7 +156,6 @@ func (s *Sessions) know(keys *Keys, key tokenKey, l *Live) *Live {
 			l.ended.Store(true)
 		}
 	}
-	s.trust(keys)
 	if len(s.tokens) >= maxTokens {
 		for other := range s.tokens { // any of them: its signature is checked again when it is next shown
 			delete(s.tokens, other)
@@ -163,7 +166,7 @@ func (s *Sessions) know(keys *Keys, key tokenKey, l *Live) *Live {
 	return l
 }
 
-// Admit counts a session that is used as live. One too many ends the oldest.
+// Admit counts a session that is used as live, unless it has ended by now. One too many ends the oldest.
 func (s *Sessions) Admit(l *Live) {
 	l.seen(s.Now())
 	if l.live.Load() {
@@ -188,6 +191,9 @@ func (s *Sessions) add(l *Live) (began bool, replaced []*Live) {
 	if u == nil {
 		u = &user{live: map[string]*Live{}}
 		s.users[l.UID] = u
+	}
+	if u.ended.Has(l.ID) {
+		l.ended.Store(true) // while it was not counted
 	}
 	if l.ended.Load() || u.live[l.ID] != nil {
 		return false, nil
@@ -236,16 +242,23 @@ func (s *Sessions) tell(l *Live, cause Cause) {
 // End ends a session, and says whether it was live until then. What was only refused may be admitted again.
 func (s *Sessions) End(l *Live, cause Cause) bool {
 	s.mu.Lock()
+	var counted *Live // by the id: what was forgotten of the token and found again is the same session
 	u := s.users[l.UID]
-	live := u != nil && u.live[l.ID] == l
-	if live {
-		s.drop(u, l, cause)
+	if u != nil {
+		counted = u.live[l.ID]
+	}
+	if counted != nil {
+		s.drop(u, counted, cause)
+		if cause.lasts() {
+			l.ended.Store(true)
+		}
 	}
 	s.mu.Unlock()
-	if live {
-		s.tell(l, cause)
+	if counted == nil {
+		return false
 	}
-	return live
+	s.tell(counted, cause)
+	return true
 }
 
 // Review ends the sessions of a user that good, which must not block, does not admit any more.

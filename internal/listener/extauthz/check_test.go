@@ -283,7 +283,7 @@ func TestMalformedLoginsAreToldSo(t *testing.T) {
 }
 
 func TestOriginIsBelievedFromTrustedProxiesOnly(t *testing.T) {
-	_, encoded := clientCertificate(t)
+	_, encoded := clientCertificate(t, time.Hour)
 	basic := map[string]string{"authorization": "Basic dGFybzpjb3JyZWN0IGhvcnNl", "x-tegata-device": "a-device-of-taro"}
 	for name, tc := range map[string]struct {
 		trusted   string
@@ -345,6 +345,18 @@ func TestARequestOfNothingIsDenied(t *testing.T) {
 	}
 	if got := s.failures(causeNoCredential); got != 3 {
 		t.Errorf("%v requests without a credential were counted, want 3", got)
+	}
+}
+
+// TestExpiredCertificates: an Envoy that does not verify certificates tells them all the same.
+func TestExpiredCertificates(t *testing.T) {
+	service := newFakeService()
+	service.policy = &authn.Policy{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	_, encoded := clientCertificate(t, -time.Minute)
+	s := serve(t, Options{Service: service})
+	response := s.check(withCertificate(fromEnvoy(map[string]string{"authorization": "Basic dGFybzpjb3JyZWN0IGhvcnNl"}), encoded))
+	if got := response.GetDeniedResponse().GetStatus().GetCode(); got != 400 || s.failures(causeInvalid) != 1 {
+		t.Errorf("answered %d, %v were counted invalid; want 400 and 1", got, s.failures(causeInvalid))
 	}
 }
 

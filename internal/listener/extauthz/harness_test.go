@@ -249,14 +249,14 @@ func socket(address string, port uint32) *corev3.Address {
 	}}}
 }
 
-// clientCertificate makes one, and its spelling in a CheckRequest.
-func clientCertificate(t testing.TB) (certificate *x509.Certificate, encoded string) {
+// clientCertificate makes one that is valid from now on for that long, and its spelling in a CheckRequest.
+func clientCertificate(t testing.TB, valid time.Duration) (certificate *x509.Certificate, encoded string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(valid)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)

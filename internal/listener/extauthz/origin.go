@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"time"
 
 	"google.golang.org/grpc/peer"
 
@@ -74,7 +75,10 @@ func (r *request) attempt(from origin) (*authn.Attempt, error) {
 	return login.Attempt()
 }
 
-var errCertificate = errors.New("the certificate that the gateway tells cannot be read")
+var (
+	errCertificate     = errors.New("the certificate that the gateway tells cannot be read")
+	errCertificateTime = errors.New("the client certificate is not valid at this time")
+)
 
 // certificateOf is the fingerprint of the certificate that Envoy tells: PEM, URL-encoded. That its holder has the
 // key Envoy has seen.
@@ -91,6 +95,10 @@ func certificateOf(encoded string) (fingerprint.Fingerprint, error) {
 	certificate, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
 		return fingerprint.Fingerprint{}, errCertificate
+	}
+	// Envoy may have been told to ask for no more than that there is one.
+	if now := time.Now(); now.Before(certificate.NotBefore) || now.After(certificate.NotAfter) {
+		return fingerprint.Fingerprint{}, errCertificateTime
 	}
 	return fingerprint.FromPublicKey(sha256.Sum256(certificate.RawSubjectPublicKeyInfo)), nil
 }

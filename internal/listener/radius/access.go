@@ -24,7 +24,7 @@ const (
 	eapMessage = rfc2869.EAPMessage_Type
 	// maxTextBytes is what one attribute holds.
 	maxTextBytes = 253
-	// classPrefix tells our Class from those of others.
+	// classPrefix tells our Class from those of others: the session's id follows, a colon, and its tag.
 	classPrefix = "tegata:"
 )
 
@@ -59,13 +59,14 @@ func (h *Handler) access(ctx context.Context, x *exchange) {
 	h.answer(x, radius.CodeAccessReject, replyMessage(h.denials.Text(shape, id)), rejected)
 }
 
-// accept admits the person. The Class, which the NAS repeats in its accounting, names the session; it is no token.
+// accept admits the person. The Class, which the NAS repeats in its accounting, names the session, and shows
+// that this client was given it; it is no token.
 func (h *Handler) accept(x *exchange, r authn.Result) {
 	left := max(1, int64(time.Until(r.ExpireTime)/time.Second))
 	h.Connections.begin(r.Session, x)
 	h.answer(x, radius.CodeAccessAccept, radius.Attributes{
 		{Type: rfc2865.SessionTimeout_Type, Attribute: radius.NewInteger(uint32(left))},
-		{Type: rfc2865.Class_Type, Attribute: radius.Attribute(classPrefix + r.Session.ID)},
+		{Type: rfc2865.Class_Type, Attribute: radius.Attribute(classPrefix + r.Session.ID + ":" + h.Service.TagSession(r.Session, x.client.Name))},
 	}, accepted)
 	// The session may have ended before it was known to have a connection.
 	if !h.Service.ContinueSession(r.Session) {

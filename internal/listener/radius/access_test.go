@@ -29,8 +29,8 @@ func TestAdmissionIsTold(t *testing.T) {
 		t.Errorf("Session-Timeout %d, %v; want that of the session", timeout, err)
 	}
 	class := rfc2865.Class_GetString(accept)
-	if !regexp.MustCompile(`^tegata:[0-9A-Z]{26}$`).MatchString(class) {
-		t.Errorf("Class %q, want the id of the session and no token", class)
+	if !regexp.MustCompile(`^tegata:[0-9A-Z]{26}:[0-9a-z]+\.[0-9A-Za-z_-]{22}$`).MatchString(class) {
+		t.Errorf("Class %q, want the id of the session, a tag and no token", class)
 	}
 	states, err := rfc2865.ProxyState_GetStrings(accept)
 	if diff := cmp.Diff([]string{"one", "two"}, states); diff != "" || err != nil {

@@ -2,6 +2,8 @@ package radius
 
 import (
 	"bytes"
+	"strings"
+	"time"
 
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
@@ -54,8 +56,8 @@ func (h *Handler) stopped(x *exchange) {
 	case l != nil:
 		l.NoteTraffic(x.traffic())
 		h.Service.StopSession(l)
-	case report.sessionID == "" || !h.Service.StopSessionOf(x.text(rfc2865.UserName_Type), report.sessionID):
-		return // of somebody else's session, or told before
+	case report.sessionID == "" || !h.Service.StopSessionOf(x.text(rfc2865.UserName_Type), report.sessionID, x.client.Name, report.tag):
+		return // of a session that this client was not given, or told before
 	}
 	id := report.sessionID
 	if l != nil {
@@ -72,10 +74,11 @@ func (h *Handler) stopped(x *exchange) {
 	h.Log.Info("Connection ended", fields...)
 }
 
-// restarted ends all sessions of a NAS that starts or stops: it has no connections any more.
+// restarted ends all sessions of a NAS that starts or stops: it has no connections any more. Those that began since
+// it said so it may have: somebody who has seen it say so may say it again, to have them forgotten.
 func (h *Handler) restarted(x *exchange) {
 	ended := 0
-	for _, l := range h.Connections.stopAll(deviceOf(&x.packet, x.client.Name, x.from)) {
+	for _, l := range h.Connections.stopAll(deviceOf(&x.packet, x.client.Name, x.from), x.saidTime()) {
 		if h.Service.StopSession(l) {
 			ended++
 		}
@@ -83,11 +86,30 @@ func (h *Handler) restarted(x *exchange) {
 	h.Log.Info("Gateway started or stopped accounting", "client", x.client.Name, "source", x.from.Addr().String(), "sessionsEnded", ended)
 }
 
+const (
+	// maxSkew is how far the clocks of a NAS and of the sidecar may differ.
+	maxSkew = time.Minute
+	// unsetClock is before every time that a clock shows which was ever set: a NAS starts, and says so, without.
+	unsetClock = 1 << 30 // in January 2004
+)
+
+// saidTime is when the NAS said what a packet says, by its Event-Timestamp; at the packet's arrival, when it does not
+// tell, or does not know.
+func (x *exchange) saidTime() time.Time {
+	told := x.integer(rfc2869.EventTimestamp_Type)
+	if told < unsetClock {
+		return x.arrival
+	}
+	return time.Unix(int64(told), 0).Add(maxSkew)
+}
+
 // report is what a NAS tells of one connection.
 type report struct {
 	device
 	// sessionID is in the Class that the NAS was given; empty when it does not repeat it.
 	sessionID string
+	// tag is in it, too.
+	tag string
 	// accounting is the NAS's own name of the connection (Acct-Session-Id).
 	accounting string
 	// naming are attributes by which the NAS finds the connection. They are there once it is remembered.
@@ -99,8 +121,8 @@ func (x *exchange) reported() report {
 		device: deviceOf(&x.packet, x.client.Name, x.from), accounting: x.text(rfc2866.AcctSessionID_Type),
 	}
 	for class := range x.each(nas.Attribute{Type: byte(rfc2865.Class_Type)}) {
-		if id, ok := bytes.CutPrefix(class, []byte(classPrefix)); ok {
-			r.sessionID = string(id)
+		if named, ok := bytes.CutPrefix(class, []byte(classPrefix)); ok {
+			r.sessionID, r.tag, _ = strings.Cut(string(named), ":")
 			break
 		}
 	}

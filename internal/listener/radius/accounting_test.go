@@ -47,7 +47,7 @@ func (l *lab) loggedIn(options ...requestOption) (live *session.Live, class stri
 	class = rfc2865.Class_GetString(accept)
 	l.connections.mu.Lock()
 	defer l.connections.mu.Unlock()
-	found := l.connections.bySession[strings.TrimPrefix(class, classPrefix)]
+	found := l.connections.bySession[sessionIn(class)]
 	if found == nil {
 		l.t.Fatalf("answered %v with Class %q, of which nothing is known", accept.Code, class)
 	}
@@ -60,6 +60,12 @@ func (l *lab) tell(raw []byte) {
 	if reply := l.dial(Accounting).ask(raw); reply.Code != radius.CodeAccountingResponse || len(reply.Attributes) != 0 {
 		l.t.Errorf("answered %v with %d attributes", reply.Code, len(reply.Attributes))
 	}
+}
+
+// sessionIn is the session's id in a Class.
+func sessionIn(class string) string {
+	id, _, _ := strings.Cut(strings.TrimPrefix(class, classPrefix), ":")
+	return id
 }
 
 func (l *lab) known() int {
@@ -139,10 +145,21 @@ func TestAccountingOfOthers(t *testing.T) {
 			t.Fatalf("%s ended the session", name)
 		}
 	}
-	// A connection of another sidecar's session is ended under the person's name.
-	l.tell(account(statusStop, "acct-9", classPrefix+"01K9ZZZZZZ0000000000000000"))
-	l.tell(account(statusStop, "acct-9", "somebody else's Class"))
-	want := []string{"hanako 01K9ZZZZZZ0000000000000000"}
+	// A connection of another sidecar's session is ended under the person's name, for the client that was given it.
+	const elsewhere = "01K9ZZZZZZ0000000000000000"
+	given := func(uid, id, gateway string) string { return classPrefix + id + ":" + l.Tag(uid, id, gateway) }
+	l.tell(account(statusStop, "acct-9", given("uid-hanako", elsewhere, "vpn")))
+	for _, class := range []string{
+		"somebody else's Class",
+		classPrefix + "01K9ZZZZZZ0000000000000001",
+		classPrefix + "01K9ZZZZZZ0000000000000002:",
+		given("uid-hanako", "01K9ZZZZZZ0000000000000003", "another"),
+		given("uid-mallory", "01K9ZZZZZZ0000000000000004", "vpn"),
+		classPrefix + "01K9ZZZZZZ0000000000000005:" + l.Tag("uid-hanako", elsewhere, "vpn"),
+	} {
+		l.tell(account(statusStop, "acct-9", class))
+	}
+	want := []string{"hanako " + elsewhere}
 	l.change(func() {
 		if diff := cmp.Diff(want, l.stopped); diff != "" {
 			t.Errorf("sessions of others (-want +got):\n%s", diff)
@@ -161,6 +178,29 @@ func TestGatewayRestarts(t *testing.T) {
 			l.tell(account(status, "", ""))
 			if !one.Ended() || !two.Ended() || other.Ended() || l.known() != 1 {
 				t.Errorf("ended: %t and %t of the gateway, %t of another; %d connections are known", one.Ended(), two.Ended(), other.Ended(), l.known())
+			}
+		})
+	}
+}
+
+// TestGatewayThatIsSaidToRestart: what it once said, and somebody says again, does not end what began since.
+func TestGatewayThatIsSaidToRestart(t *testing.T) {
+	for name, tc := range map[string]struct {
+		said time.Time
+		want bool // that it ends the session
+	}{
+		"now":                  {time.Now(), true},
+		"by a clock behind":    {time.Now().Add(-maxSkew / 2), true},
+		"before the session":   {time.Now().Add(-2 * maxSkew), false},
+		"by a clock never set": {time.Unix(12, 0), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			live, class := l.loggedIn()
+			l.tell(account(statusStart, "acct-1", class))
+			l.tell(account(statusOn, "", "", withInteger(rfc2869.EventTimestamp_Type, uint32(tc.said.Unix()))))
+			if live.Ended() != tc.want || (l.known() == 0) != tc.want {
+				t.Errorf("ended %t, %d connections are known; want it ended: %t", live.Ended(), l.known(), tc.want)
 			}
 		})
 	}
@@ -401,14 +441,30 @@ func TestASessionThatEndsAtOnce(t *testing.T) {
 }
 
 func TestConnectionsAreBounded(t *testing.T) {
-	l := newLab(t)
-	for i := range maxOver + 10 {
-		live := &session.Live{Session: session.Session{ID: fmt.Sprintf("s%d", i)}}
-		x := &exchange{packet: packet{}, client: l.clients().ByAddress(netip.MustParseAddr("127.0.0.1")), door: Authentication.door()}
-		l.connections.begin(live, x)
-		l.connections.Ended(live, session.Expired, time.Now())
-	}
-	if l.known() != maxOver {
-		t.Errorf("%d connections are remembered, want %d", l.known(), maxOver)
+	for name, end := range map[string]func(c *Connections, live *session.Live, begin func()){
+		"that end later": func(c *Connections, live *session.Live, begin func()) {
+			begin()
+			c.Ended(live, session.Expired, time.Now())
+		},
+		// Such as by newer logins of the same person.
+		"that end before their login is answered": func(c *Connections, live *session.Live, begin func()) {
+			c.Ended(live, session.Replaced, time.Now())
+			begin()
+			c.endAgain(live.ID)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			client := l.clients().ByAddress(netip.MustParseAddr("127.0.0.1"))
+			for i := range maxOver + 10 {
+				live := &session.Live{Session: session.Session{ID: fmt.Sprintf("s%d", i)}}
+				end(l.connections, live, func() {
+					l.connections.begin(live, &exchange{packet: packet{}, client: client, door: Authentication.door()})
+				})
+			}
+			if l.known() != maxOver {
+				t.Errorf("%d connections are remembered, want %d", l.known(), maxOver)
+			}
+		})
 	}
 }

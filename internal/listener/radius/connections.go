@@ -140,13 +140,13 @@ func (c *Connections) stop(r report) (l *session.Live, other bool) {
 	return found.live, false
 }
 
-// stopAll forgets the connections of a NAS, and returns their sessions.
-func (c *Connections) stopAll(of device) []*session.Live {
+// stopAll forgets the connections of a NAS whose sessions began by a time, and returns those.
+func (c *Connections) stopAll(of device, by time.Time) []*session.Live {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []*session.Live
 	for _, found := range c.bySession {
-		if found.same(of) {
+		if found.same(of) && !found.live.Begin.After(by) {
 			c.forget(found)
 			all = append(all, found.live)
 		}
@@ -177,6 +177,11 @@ func (c *Connections) Ended(l *session.Live, cause session.Cause, _ time.Time) {
 		c.forget(found)
 		return
 	}
+	c.close(found)
+}
+
+// close has a connection end whose session is over, and remembers it for as long as there is room. It needs c.mu.
+func (c *Connections) close(found *connection) {
 	if !found.over {
 		found.over = true
 		c.over = append(c.over, found)
@@ -189,12 +194,13 @@ func (c *Connections) Ended(l *session.Live, cause session.Cause, _ time.Time) {
 	c.enqueue(found)
 }
 
-// endAgain has a connection end that goes on although its session is over.
+// endAgain has a connection end that goes on although its session is over. The session may have ended before it was
+// known to have a connection.
 func (c *Connections) endAgain(sessionID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if found := c.bySession[sessionID]; found != nil {
-		c.enqueue(found)
+		c.close(found)
 	}
 }
 

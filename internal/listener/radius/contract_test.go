@@ -3,7 +3,6 @@ package radius
 import (
 	"context"
 	"net/netip"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,9 +19,10 @@ import (
 // contractService adds to the contract's service what only gateways ask for.
 type contractService struct{ *listenertest.Service }
 
-func (contractService) ContinueSession(*session.Live) bool { return true }
-func (contractService) StopSession(*session.Live) bool     { return true }
-func (contractService) StopSessionOf(string, string) bool  { return true }
+func (contractService) ContinueSession(*session.Live) bool                { return true }
+func (contractService) StopSession(*session.Live) bool                    { return true }
+func (contractService) StopSessionOf(string, string, string, string) bool { return true }
+func (contractService) TagSession(*session.Live, string) string           { return "" }
 
 func TestContract(t *testing.T) {
 	listenertest.Contract{
@@ -63,7 +63,7 @@ func readReply(t testing.TB, raw, request []byte) listenertest.Reply {
 			t.Fatal(err)
 		}
 		reply.Tells = map[listenertest.Fact]string{
-			listenertest.FactSession: strings.TrimPrefix(rfc2865.Class_GetString(p), classPrefix),
+			listenertest.FactSession: sessionIn(rfc2865.Class_GetString(p)),
 			listenertest.FactExpire:  time.Now().Add(time.Duration(left) * time.Second).UTC().Format(time.RFC3339),
 		}
 	}

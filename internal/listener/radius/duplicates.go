@@ -11,6 +11,8 @@ import (
 const (
 	// maxRemembered bounds how many requests are remembered. Of one port of a client, there are 256 at most.
 	maxRemembered = 1 << 16
+	// maxRememberedBytes bounds their replies, which return all Proxy-States of a request: up to a whole packet each.
+	maxRememberedBytes = 32 << 20
 	// rememberFor is for how long a request is remembered: the longest that RFC 5080, section 2.2.2, has it.
 	rememberFor = 30 * time.Second
 )
@@ -26,6 +28,8 @@ type duplicates struct {
 	// entries are a ring: that of an id is at the id, modulo its length. Those from first to before next are in use.
 	entries     []entry
 	first, next entryID
+	// bytes is how long the replies in entries are.
+	bytes int
 }
 
 // entryID counts the requests.
@@ -96,8 +100,12 @@ func (d *duplicates) grow() {
 func (d *duplicates) finish(id entryID, reply []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if id >= d.first {
-		d.at(id).reply = reply
+	if id < d.first {
+		return
+	}
+	d.at(id).reply = reply
+	if d.bytes += len(reply); d.bytes > maxRememberedBytes {
+		d.forget(d.now().Sub(start))
 	}
 }
 
@@ -119,8 +127,9 @@ func (d *duplicates) drop(id entryID) {
 
 // forget needs d.mu. The oldest make room even before their time.
 func (d *duplicates) forget(now time.Duration) {
-	for d.first < d.next && (d.next-d.first >= maxRemembered || now >= d.at(d.first).expire) {
+	for d.first < d.next && (d.next-d.first >= maxRemembered || d.bytes > maxRememberedBytes || now >= d.at(d.first).expire) {
 		d.drop(d.first)
+		d.bytes -= len(d.at(d.first).reply)
 		d.at(d.first).reply = nil
 		d.first++
 	}

@@ -34,7 +34,8 @@ type Service interface {
 	Check(ctx context.Context, a *authn.Attempt) authn.Result
 	ContinueSession(l *session.Live) bool
 	StopSession(l *session.Live) bool
-	StopSessionOf(userName, id string) bool
+	TagSession(l *session.Live, gateway string) string
+	StopSessionOf(userName, id, gateway, tag string) bool
 	Denial() authn.Denial
 }
 

@@ -207,7 +207,14 @@ func (l *lab) ContinueSession(live *session.Live) bool {
 
 func (l *lab) StopSession(live *session.Live) bool { return l.End(live, session.Stopped) }
 
-func (l *lab) StopSessionOf(userName, id string) bool {
+func (l *lab) TagSession(live *session.Live, gateway string) string {
+	return l.Tag(live.UID, live.ID, gateway)
+}
+
+func (l *lab) StopSessionOf(userName, id, gateway, tag string) bool {
+	if !l.Tagged("uid-"+userName, id, gateway, tag) {
+		return false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stopped = append(l.stopped, userName+" "+id)

@@ -325,6 +325,31 @@ func TestDuplicatesAreForgotten(t *testing.T) {
 	}
 }
 
+// TestRememberedRepliesAreBounded: who shares a secret has the replies of a flood be as long as packets may be.
+func TestRememberedRepliesAreBounded(t *testing.T) {
+	d := newDuplicates(time.Now)
+	from := netip.MustParseAddr("192.0.2.1")
+	for i := range 2 * maxRememberedBytes / maxPacketBytes {
+		e, _, _ := d.begin(netip.AddrPortFrom(from, uint16(i/256)), &packet{id: byte(i)})
+		d.finish(e, make([]byte, maxPacketBytes))
+	}
+	held := 0
+	for i := range d.entries {
+		held += len(d.entries[i].reply)
+	}
+	if held != maxRememberedBytes || held != d.bytes {
+		t.Errorf("%d bytes of replies are held, counted %d; want %d", held, d.bytes, maxRememberedBytes)
+	}
+	late, _, _ := d.begin(netip.AddrPortFrom(from, 9999), &packet{})
+	for i := range maxRemembered {
+		d.begin(netip.AddrPortFrom(from, uint16(10000+i/256)), &packet{id: byte(i)})
+	}
+	d.finish(late, make([]byte, 8))
+	if d.bytes != 0 {
+		t.Errorf("%d bytes are counted when all replies are forgotten", d.bytes)
+	}
+}
+
 // FuzzPacket: whatever arrives, the listener does not panic, and answers only what is signed.
 func FuzzPacket(f *testing.F) {
 	for _, hostile := range hostilePackets() {

@@ -186,7 +186,7 @@ func TestOverTLS(t *testing.T) {
 	}
 	// No Disconnect-Request goes over TLS, and that is told.
 	l.connections.mu.Lock()
-	live := l.connections.bySession[class[len(classPrefix):]].live
+	live := l.connections.bySession[sessionIn(class)].live
 	l.connections.mu.Unlock()
 	l.End(live, session.Refused)
 	l.disconnected("unreachable", 1)
