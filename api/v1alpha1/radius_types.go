@@ -68,12 +68,13 @@ type RADIUSClient struct {
 	// requireMessageAuthenticator says which Access-Requests over UDP are dropped because they lack the attribute
 	// that shows they were not tampered with (BlastRADIUS, CVE-2024-3596). Always: each. Auto: each from the
 	// client's first good one on, and each that passed a proxy. Never: none. A wrong one is never taken.
+	// Always, unless you say otherwise.
 	// +kubebuilder:default=Always
 	// +optional
 	RequireMessageAuthenticator MessageAuthenticatorRequirement `json:"requireMessageAuthenticator,omitempty"`
 
 	// disconnectPort is the UDP port, at the address that the client's requests come from, to which a
-	// Disconnect-Request (RFC 5176) is sent when a session must end. 0: none is sent.
+	// Disconnect-Request (RFC 5176) is sent when a session must end: 3799, unless you say otherwise. 0: none is sent.
 	// +kubebuilder:default=3799
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=65535

@@ -441,7 +441,8 @@ type RelayUserStatus struct {
 	// +kubebuilder:validation:Maximum=1000000000000000
 	// +optional
 	FailureCount int64 `json:"failureCount,omitempty"`
-	// endedSessions are the sessions that were ended before their time, by logout.
+	// endedSessions are the sessions that were ended before their time, by logout or by a gateway whose connection
+	// has ended.
 	// +optional
 	EndedSessions EndedSessions `json:"endedSessions,omitempty,omitzero"`
 	// lastLoginTime is about when a login last succeeded.

@@ -90,15 +90,29 @@ func maxSessions(d *directory.Directory) func() int {
 }
 
 // sessionLog logs sessions that begin and end.
-type sessionLog struct{ log logr.Logger }
-
-func (s sessionLog) Began(l *session.Live) {
-	s.log.V(1).Info("Session began", "session", l.ID, "userUID", l.UID, "slot", l.Slot().String())
+type sessionLog struct {
+	log   logr.Logger
+	users *directory.Directory
 }
 
+func (s sessionLog) Began(l *session.Live) { s.log.V(1).Info("Session began", s.fields(l)...) }
+
 func (s sessionLog) Ended(l *session.Live, cause session.Cause, at time.Time) {
-	s.log.Info("Session ended", "session", l.ID, "userUID", l.UID, "slot", l.Slot().String(), "cause", string(cause),
-		"seconds", at.Sub(l.Begin).Seconds())
+	s.log.Info("Session ended", append(s.fields(l), "cause", string(cause), "seconds", at.Sub(l.Begin).Seconds())...)
+}
+
+// fields tell of a session. It knows its user by the UID alone when it began at another sidecar, and the directory
+// does not know a user who is gone.
+func (s sessionLog) fields(l *session.Live) []any {
+	fields := []any{"session", l.ID, "userUID", l.UID, "slot", l.Slot().String()}
+	name := l.Details.User
+	if state := s.users.Subject(l.UID).State(); state != nil {
+		name = state.Account.Name
+	}
+	if name != "" {
+		fields = append(fields, "user", name)
+	}
+	return fields
 }
 
 // statusRecorder writes what authn records by package failures.

@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -110,5 +114,36 @@ func TestMetricsHaveNoNames(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("attempts (-want +got):\n%s", diff)
+	}
+}
+
+// TestOperationsTellEveryMetric: a metric that is added gets its line in the page for the one on call.
+func TestOperationsTellEveryMetric(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := regexp.MustCompile(`"(tegata_[a-z_]+)"`)
+	found := 0
+	for _, root := range []string{".", "../../internal", "../../controllers"} {
+		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			source, err := os.ReadFile(path)
+			for _, match := range name.FindAllSubmatch(source, -1) {
+				found++
+				if !strings.Contains(string(page), "`"+string(match[1])) {
+					t.Errorf("docs/operations.md does not tell of %s", match[1])
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found < 10 {
+		t.Errorf("found %d metrics in the source", found)
 	}
 }

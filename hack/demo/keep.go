@@ -15,6 +15,10 @@ func (c *cluster) keep(ctx context.Context) error {
 	}
 	c.screen.line("\nThe sidecar answers logins at %s/v1/login.", c.sidecarURL)
 	c.screen.line("Its probes are at %s/healthz and %s/readyz, its metrics at %s/metrics.", c.probeURL, c.probeURL, c.probeURL)
+	c.screen.line("\nGateways are not served. For them start a second sidecar, with the addresses of docs/forward-auth.md,\n" +
+		"docs/envoy.md or docs/radius.md:")
+	c.screen.line("  %s --kubeconfig=%s --namespace=%s --server=asp1 --identity=gateways --…-address=…",
+		c.shortPath(c.tools.sidecar), c.accountFile("asp1-sidecar"), namespace)
 	c.screen.line("\nThree things to try:")
 	for _, line := range c.invitations() {
 		c.screen.command(line)

@@ -112,9 +112,11 @@ func (c *cluster) accountKubeconfig(ctx context.Context, namespace, account stri
 	}
 	config := rest.AnonymousClientConfig(c.plane.AdminConfig())
 	config.BearerToken = strings.TrimSpace(token)
-	path := c.file(account + ".kubeconfig")
+	path := c.accountFile(account)
 	return path, testenv.WriteKubeconfig(path, config)
 }
+
+func (c *cluster) accountFile(account string) string { return c.file(account + ".kubeconfig") }
 
 // findLogged is the first entry of a log with that message.
 func findLogged(path, message string) (logEntry, error) {

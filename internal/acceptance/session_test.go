@@ -148,8 +148,9 @@ func TestSessionsFollowTheUser(t *testing.T) {
 		}, false},
 		{"user deleted", func() { w.kubectl("", "delete", "relayuser", "hanako") }, nil, false},
 	} {
-		session := w.sessionOf(w.mustLogin(g.sidecar, phone("hanako", newPhone)))
-		w.eventually(func() error {
+		var session sessionReply
+		w.eventually(func() error { // the time before which sessions were ended may not have come yet
+			session = w.sessionOf(w.mustLogin(g.sidecar, phone("hanako", newPhone)))
 			if !g.admits(t, session) {
 				return errNotYet("%s: a new session is not admitted", step.what)
 			}

@@ -63,6 +63,9 @@ func (s *Service) denySession(a SessionAttempt, live *session.Live, outcome deci
 	}
 	if live != nil {
 		fields = append(fields, "session", live.ID, "userUID", live.UID)
+		if state := s.directory.Subject(live.UID).State(); state != nil {
+			fields = append(fields, "user", state.Account.Name)
+		}
 	}
 	s.log.Info("Session refused", fields...)
 	return SessionResult{Outcome: outcome, ID: id}

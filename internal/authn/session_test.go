@@ -189,6 +189,9 @@ func TestLogout(t *testing.T) {
 		t.Error("logging out, and once more, is refused")
 	}
 	s.wantSession(t, token, decision.SessionEnded)
+	if log := s.logged.String(); !strings.Contains(log, `"reason"="SessionEnded"`) || !strings.Contains(log, `"session"="`+id+`" "userUID"="uid-owner" "user"="owner"`) {
+		t.Errorf("the log does not say whose session was refused:\n%s", log)
+	}
 	s.wantSession(t, other.Token, decision.ReasonNone)
 	if diff := cmp.Diff([]string{id}, s.kept); diff != "" {
 		t.Errorf("made known (-want +got):\n%s", diff)

@@ -108,6 +108,15 @@ func TestEnvoysConfigurationIsWhatThePageSays(t *testing.T) {
 		cluster.GetHealthChecks()[0].GetGrpcHealthCheck().GetServiceName() != serviceDesc.ServiceName {
 		t.Errorf("the cluster is %v", cluster)
 	}
+	// Nobody has a session yet who asks for one.
+	unasked := regexp.MustCompile("^(?:" + manager.GetRouteConfig().GetVirtualHosts()[0].GetRoutes()[0].GetMatch().GetSafeRegex().GetRegex() + ")$")
+	for path, want := range map[string]bool{
+		"/v1/auth/login": true, "/v1/auth/logout": true, "/v1/auth/challenges": true, "/v1/auth/login/x": false, "/v1/auth": false, "/": false,
+	} {
+		if unasked.MatchString(path) != want {
+			t.Errorf("%s passes without being asked: %v, want %v", path, !want, want)
+		}
+	}
 }
 
 func TestEnvoysTLSIsValid(t *testing.T) {

@@ -62,9 +62,14 @@ func (h *Handler) stopped(x *exchange) {
 		id = l.ID
 	}
 	traffic := x.traffic()
-	h.Log.Info("Connection ended", "session", id, "client", x.client.Name, "seconds", x.integer(rfc2866.AcctSessionTime_Type),
+	fields := []any{
+		"session", id, "client", x.client.Name, "seconds", x.integer(rfc2866.AcctSessionTime_Type),
 		"bytesReceived", traffic.Received, "bytesSent", traffic.Sent,
-		"cause", rfc2866.AcctTerminateCause(x.integer(rfc2866.AcctTerminateCause_Type)).String())
+	}
+	if cause := x.integer(rfc2866.AcctTerminateCause_Type); cause != 0 { // a gateway need not tell
+		fields = append(fields, "cause", rfc2866.AcctTerminateCause(cause).String())
+	}
+	h.Log.Info("Connection ended", fields...)
 }
 
 // restarted ends all sessions of a NAS that starts or stops: it has no connections any more.

@@ -112,6 +112,16 @@ func TestAccountingFollowsASession(t *testing.T) {
 	}
 }
 
+// TestAStopThatTellsNothing: a gateway need not count, nor say why.
+func TestAStopThatTellsNothing(t *testing.T) {
+	l := newLab(t)
+	live, class := l.loggedIn()
+	l.tell(account(statusStop, "acct-1", class))
+	if logged := l.logged.String(); !live.Ended() || !strings.Contains(logged, `"msg"="Connection ended"`) || strings.Contains(logged, `"cause"`) {
+		t.Errorf("ended %t, logged:\n%s", live.Ended(), logged)
+	}
+}
+
 // TestAccountingOfOthers: nobody ends the session of another gateway or of a connection that came after.
 func TestAccountingOfOthers(t *testing.T) {
 	l := newLab(t)

@@ -58,12 +58,15 @@ type Handler struct {
 	slots   chan struct{}
 	signing sync.Map // of names of clients that have sent a good Message-Authenticator
 	few     rate.Sometimes
+	// strangers has its own, so that they do not silence what is said of clients.
+	strangers rate.Sometimes
 }
 
 // NewHandler makes a Handler.
 func NewHandler(o Options) *Handler {
 	return &Handler{
-		Options: o, slots: make(chan struct{}, o.MaxRequests), few: rate.Sometimes{First: 5, Interval: time.Minute},
+		Options: o, slots: make(chan struct{}, o.MaxRequests),
+		few: rate.Sometimes{First: 5, Interval: time.Minute}, strangers: rate.Sometimes{First: 5, Interval: time.Minute},
 	}
 }
 
@@ -125,6 +128,10 @@ func (h *Handler) receive(ctx context.Context, d *door, client *nas.Client, from
 // admit reads a packet. What is not to be answered says what it is instead.
 func (h *Handler) admit(x *exchange, raw []byte) (outcome, bool) {
 	if x.client == nil {
+		h.strangers.Do(func() {
+			h.Log.Info("Packet is dropped: its address is in no client's cidrs, or that client has no usable secret",
+				"source", x.from.Addr().String(), "kind", kindNames[x.kind])
+		})
 		return unknownClient, false
 	}
 	p, err := open(raw, x.client.Secret())

@@ -27,7 +27,8 @@ type RelayUserStatusApplyConfiguration struct {
 	LastFailure *LastFailureApplyConfiguration `json:"lastFailure,omitempty"`
 	// failureCount is how many logins were refused in all.
 	FailureCount *int64 `json:"failureCount,omitempty"`
-	// endedSessions are the sessions that were ended before their time, by logout.
+	// endedSessions are the sessions that were ended before their time, by logout or by a gateway whose connection
+	// has ended.
 	EndedSessions *EndedSessionsApplyConfiguration `json:"endedSessions,omitempty"`
 	// lastLoginTime is about when a login last succeeded.
 	LastLoginTime *metav1.Time `json:"lastLoginTime,omitempty"`
