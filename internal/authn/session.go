@@ -197,11 +197,10 @@ func (s *Service) EndSession(token, id string) bool {
 	if err != nil || (id != "" && live.ID != id) {
 		return false
 	}
-	// One that this sidecar has not seen in use is to be ended everywhere all the same.
-	if s.now().Before(live.Expire) && !live.Ended() {
-		s.sessions.Admit(live)
+	// One that was not seen in use here, or is refused at present, is to be ended everywhere all the same.
+	if !s.sessions.End(live, session.Logout) && s.now().Before(live.Expire) {
+		s.sessions.EndID(live.UID, live.ID, session.Logout)
 	}
-	s.sessions.End(live, session.Logout)
 	return true
 }
 

@@ -199,6 +199,22 @@ func TestLogout(t *testing.T) {
 	}
 }
 
+// TestLogoutWhileRefused: it counts although the session is refused at present, and is told of once.
+func TestLogoutWhileRefused(t *testing.T) {
+	s, token := sessionStage(t)
+	id := s.request(t, token).Session.ID
+	s.account(func(a *Account) { a.User.Suspended = true })
+	s.wantSession(t, token, decision.UserSuspended)
+	if !s.EndSession(token, id) || !s.EndSession(token, id) {
+		t.Error("logging out, and once more, is refused")
+	}
+	s.account(func(a *Account) { a.User.Suspended = false })
+	s.wantSession(t, token, decision.SessionEnded)
+	if diff := cmp.Diff([]string{id}, s.kept); diff != "" {
+		t.Errorf("made known (-want +got):\n%s", diff)
+	}
+}
+
 // TestLogoutElsewhere: what another sidecar has stored in the user's status ends the session here.
 func TestLogoutElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -249,9 +249,9 @@ func (s *Sessions) End(l *Live, cause Cause) bool {
 	}
 	if counted != nil {
 		s.drop(u, counted, cause)
-		if cause.lasts() {
-			l.ended.Store(true)
-		}
+	}
+	if cause.lasts() {
+		l.ended.Store(true)
 	}
 	s.mu.Unlock()
 	if counted == nil {
