@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 
@@ -87,6 +88,10 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 	if err != nil {
 		return err
 	}
+	// A hash keeps one of Go's processors for its whole time. With as many more, the rest of the sidecar has as many
+	// as there are cores, and sessions do not wait behind passwords; who gets a core is the system's to say.
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + o.hashSlots)
+
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p := assemble(api, o, registry, log)

@@ -203,6 +203,9 @@ func runFlood(ctx context.Context, address, clients string) error {
 	t := newTarget(address, n)
 	defer t.close()
 	_, err = closedLoop(ctx, n, maxRunTime, func(ctx context.Context, worker, i int) error {
+		if i == 0 && !waitFor(ctx, time.Duration(worker)*time.Second/time.Duration(n)) {
+			return ctx.Err()
+		}
 		_, err := t.login(ctx, pcLogin(fmt.Sprintf("nobody-%04d-%04d", worker, i), "some password", deviceOf(worker)), "")
 		return err
 	})
@@ -210,6 +213,17 @@ func runFlood(ctx context.Context, address, clients string) error {
 		return nil
 	}
 	return err
+}
+
+// waitFor spreads a crowd over the second that a denial takes: of one that came in the same instant, all would come
+// in the same instant again and again, as no crowd does.
+func waitFor(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // lowerPriority is for each thread: Linux knows no other, and those that come inherit it.

@@ -24,7 +24,7 @@ import (
 )
 
 // maxRunTime ends a run that hangs.
-const maxRunTime = 10 * time.Minute
+const maxRunTime = 20 * time.Minute
 
 // measurement is one thing that is measured. A name may be given to --only.
 type measurement struct {

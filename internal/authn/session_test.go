@@ -205,8 +205,10 @@ func TestLogoutWhileRefused(t *testing.T) {
 	id := s.request(t, token).Session.ID
 	s.account(func(a *Account) { a.User.Suspended = true })
 	s.wantSession(t, token, decision.UserSuspended)
-	if !s.EndSession(token, id) || !s.EndSession(token, id) {
-		t.Error("logging out, and once more, is refused")
+	for range 2 {
+		if !s.EndSession(token, id) {
+			t.Error("logging out, or once more, is refused")
+		}
 	}
 	s.account(func(a *Account) { a.User.Suspended = false })
 	s.wantSession(t, token, decision.SessionEnded)
