@@ -61,12 +61,12 @@ type storedHash struct {
 type entry struct {
 	account         *authn.Account
 	resourceVersion uint64 // 0 when it is no number
-	advanced        bool   // ahead of the events
 	loginName       string
-	created         time.Time
+	created         int64 // seconds since the epoch: creation times have no more
 	// resets changes with every DeviceReset that is carried out on the user.
-	resets int64
-	list   uint64 // the list in which it was last seen
+	resets   int64
+	list     uint64 // the list in which it was last seen
+	advanced bool   // ahead of the events
 }
 
 // New makes an empty directory of one server.
@@ -238,7 +238,7 @@ func newEntry(u *v1alpha1.RelayUser) *entry {
 	// Of one kind of object they compare as decimal numbers (KEP-5504).
 	resourceVersion, _ := strconv.ParseUint(u.ResourceVersion, 10, 64)
 	return &entry{
-		account: accountOf(u), resourceVersion: resourceVersion, loginName: name, created: u.CreationTimestamp.Time,
+		account: accountOf(u), resourceVersion: resourceVersion, loginName: name, created: u.CreationTimestamp.Unix(),
 		resets: resetMark(u),
 	}
 }
@@ -312,7 +312,7 @@ func (d *Directory) dropUnlisted(list uint64) {
 func insertServedFirst(entries []*entry, e *entry) []*entry {
 	entries = append(slices.Clone(entries), e)
 	slices.SortFunc(entries, func(a, b *entry) int {
-		return cmp.Or(a.created.Compare(b.created), strings.Compare(a.account.UID, b.account.UID))
+		return cmp.Or(cmp.Compare(a.created, b.created), strings.Compare(a.account.UID, b.account.UID))
 	})
 	return entries
 }
