@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
-	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/go-logr/logr"
@@ -61,35 +58,13 @@ func untilEOF(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-// runSessions serves a relay of so many users, each with a session.
+// runSessions serves ext_authz for a relay of so many users, each with a session.
 func runSessions(ctx context.Context, users int) error {
-	service, tokens, err := serviceWithSessions(ctx, users)
-	if err != nil {
-		return err
-	}
-	checks, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	told, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return errors.Join(err, checks.Close())
-	}
-	fmt.Println(checks.Addr(), told.Addr())
-	ctx, cancel := untilEOF(ctx)
-	defer cancel()
-	teller := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		for i := range tokens {
-			_, _ = fmt.Fprintln(w, tokens[i])
-		}
-		tokens = nil // they are no part of what is measured
-	})}
-	stop := context.AfterFunc(ctx, func() { _ = teller.Close() })
-	defer stop()
-	go func() { _ = teller.Serve(told) }()
-	return extauthz.Serve(ctx, checks, extauthz.Options{
-		Service: service, MaxWaiting: maxConnections, Ready: func() bool { return true },
-		Metrics: extauthz.NewMetrics(prometheus.NewRegistry()), Log: logr.Discard(),
+	return serveSessions(ctx, users, func(ctx context.Context, l net.Listener, service *authn.Service) error {
+		return extauthz.Serve(ctx, l, extauthz.Options{
+			Service: service, MaxWaiting: maxConnections, Ready: func() bool { return true },
+			Metrics: extauthz.NewMetrics(prometheus.NewRegistry()), Log: logr.Discard(),
+		})
 	})
 }
 

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"time"
 
@@ -111,7 +108,7 @@ func (l *lab) startCheckServer(ctx context.Context, kind string) (*checkServer, 
 	s := &checkServer{child: c}
 	address, tokens, _ := strings.Cut(c.address, " ")
 	if tokens != "" {
-		if s.own, err = requestsOf(ctx, tokens); err != nil {
+		if s.own, err = requestsOf(ctx, tokens, encodedBrowserRequest); err != nil {
 			return nil, errors.Join(err, c.stop())
 		}
 	}
@@ -195,34 +192,7 @@ func (encoded) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// requestsOf makes a request of each token that a child tells.
-func requestsOf(ctx context.Context, address string) ([][]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address, http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	var all [][]byte
-	lines := bufio.NewReader(response.Body)
-	for {
-		token, err := lines.ReadString('\n')
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		encoded, err := proto.Marshal(browserRequest(strings.TrimSpace(token)))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, encoded)
-	}
-}
+func encodedBrowserRequest(token string) ([]byte, error) { return proto.Marshal(browserRequest(token)) }
 
 // browserRequest is what Envoy asks when a browser reads a page.
 func browserRequest(token string) *authv3.CheckRequest {

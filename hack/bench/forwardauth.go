@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"strings"
 	"time"
 )
@@ -89,7 +87,7 @@ func (l *lab) startForwardServer(ctx context.Context, kind string) (*forwardServ
 	s := &forwardServer{child: c}
 	address, tokens, _ := strings.Cut(c.address, " ")
 	if tokens != "" {
-		if s.own, err = forwardRequests(ctx, tokens); err != nil {
+		if s.own, err = requestsOf(ctx, tokens, gatewayRequest); err != nil {
 			return nil, errors.Join(err, c.stop())
 		}
 	}
@@ -168,29 +166,8 @@ func (c *forwardConn) ask(request []byte) error {
 	}
 }
 
-// forwardRequests makes a request of each token that a child tells.
-func forwardRequests(ctx context.Context, address string) ([][]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address, http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	var all [][]byte
-	lines := bufio.NewReader(response.Body)
-	for {
-		token, err := lines.ReadString('\n')
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, []byte(strings.Replace(forwardRequest, "TOKEN", strings.TrimSpace(token), 1)))
-	}
+func gatewayRequest(token string) ([]byte, error) {
+	return []byte(strings.Replace(forwardRequest, "TOKEN", token, 1)), nil
 }
 
 // forwardRequest is what nginx asks, as docs/nginx.md configures it, when a browser reads a page.

@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/httpserver"
 	"github.com/tegata-dev/tegata/internal/listener/forwardauth"
 )
@@ -49,34 +50,12 @@ func runTrivial(ctx context.Context) error {
 
 // runForwardAuth serves forward auth as the sidecar does, for a relay of so many users, each with a session.
 func runForwardAuth(ctx context.Context, users int) error {
-	service, tokens, err := serviceWithSessions(ctx, users)
-	if err != nil {
-		return err
-	}
-	checks, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	told, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return errors.Join(err, checks.Close())
-	}
-	fmt.Println(checks.Addr(), told.Addr())
-	ctx, cancel := untilEOF(ctx)
-	defer cancel()
-	teller := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		for i := range tokens {
-			_, _ = fmt.Fprintln(w, tokens[i])
-		}
-		tokens = nil // they are no part of what is measured
-	})}
-	stop := context.AfterFunc(ctx, func() { _ = teller.Close() })
-	defer stop()
-	go func() { _ = teller.Serve(told) }()
-	return httpserver.Serve(ctx, checks, httpserver.Options{
-		Name: "forward auth", MaxConnections: maxConnections, MaxHeaderBytes: 64 << 10, Log: logr.Discard(),
-		Handler: forwardauth.NewHandler(service, forwardauth.Options{
-			MaxWaiting: maxConnections / 2, Metrics: forwardauth.NewMetrics(prometheus.NewRegistry()),
-		}),
+	return serveSessions(ctx, users, func(ctx context.Context, l net.Listener, service *authn.Service) error {
+		return httpserver.Serve(ctx, l, httpserver.Options{
+			Name: "forward auth", MaxConnections: maxConnections, MaxHeaderBytes: 64 << 10, Log: logr.Discard(),
+			Handler: forwardauth.NewHandler(service, forwardauth.Options{
+				MaxWaiting: maxConnections / 2, Metrics: forwardauth.NewMetrics(prometheus.NewRegistry()),
+			}),
+		})
 	})
 }

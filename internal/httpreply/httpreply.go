@@ -7,8 +7,11 @@ package httpreply
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/tegata-dev/tegata/internal/denial"
 )
@@ -31,6 +34,18 @@ const (
 // is told, so it must not quote a value.
 func Invalid(w http.ResponseWriter, status int, err error) {
 	writeProblem(w, Problem{Type: TypeInvalid, Title: "Invalid request", Status: status, Detail: err.Error()})
+}
+
+var errMethod = errors.New("the path does not know this method")
+
+// MethodIs says whether a request has one of the methods of its path, and otherwise answers that it has not.
+func MethodIs(w http.ResponseWriter, r *http.Request, allowed ...string) bool {
+	if slices.Contains(allowed, r.Method) {
+		return true
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	Invalid(w, http.StatusMethodNotAllowed, errMethod)
+	return false
 }
 
 // Busy answers a request for which there is no room. Nothing was looked up for it.

@@ -25,26 +25,6 @@ func (h *handler) fromOwnPage(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// response is the body of an admitted login; openapi.yaml describes it. The token is in the cookie alone, where no
-// script can read it.
-type response struct {
-	Slot           string         `json:"slot,omitempty"`
-	Enrolled       bool           `json:"enrolled"`
-	PasswordSaving passwordSaving `json:"passwordSaving"`
-	ExpireTime     time.Time      `json:"expireTime"`
-	Session        sessionReply   `json:"session"`
-	CorrelationID  string         `json:"correlationID"`
-}
-
-type passwordSaving struct {
-	Login   bool `json:"login"`
-	Windows bool `json:"windows"`
-}
-
-type sessionReply struct {
-	ID string `json:"id"`
-}
-
 // logIn answers a page of the application's own host.
 func (h *handler) logIn(w http.ResponseWriter, r *http.Request) {
 	body, err := loginbody.Read(w, r)
@@ -69,16 +49,8 @@ func (h *handler) logIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	setCookie(w, result)
-	httpreply.JSON(w, "application/json", http.StatusOK, response{
-		Slot:     result.Slot.String(),
-		Enrolled: result.Enrolled,
-		PasswordSaving: passwordSaving{
-			Login: result.PasswordSaving.Login, Windows: result.PasswordSaving.Windows,
-		},
-		ExpireTime:    result.ExpireTime.UTC().Truncate(time.Second),
-		Session:       sessionReply{ID: result.Session.ID},
-		CorrelationID: attempt.ID,
-	})
+	// The token is in the cookie alone, where no script can read it.
+	httpreply.JSON(w, "application/json", http.StatusOK, loginbody.NewAdmitted(result, attempt.ID, ""))
 }
 
 // bodyLogin is the login in a body. As with Basic, the device's certificate counts before what it reports, but not

@@ -13,8 +13,6 @@ import (
 	_ "embed"
 	"errors"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/tegata-dev/tegata/internal/authn"
@@ -69,10 +67,7 @@ type handler struct {
 	certificateHeader string
 }
 
-var (
-	errPath   = errors.New("there is nothing at this path; gateways ask at /v1/auth")
-	errMethod = errors.New("the path does not know this method")
-)
+var errPath = errors.New("there is nothing at this path; gateways ask at /v1/auth")
 
 // ServeHTTP takes paths as they are, as the login listener does. Gateways ask with any method: some with that of
 // the request that they ask about.
@@ -81,19 +76,19 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/v1/auth":
 		h.check(w, r)
 	case "/v1/auth/login":
-		if methodIs(w, r, http.MethodPost) && h.fromOwnPage(w, r) {
+		if httpreply.MethodIs(w, r, http.MethodPost) && h.fromOwnPage(w, r) {
 			h.logIn(w, r)
 		}
 	case "/v1/auth/challenges":
-		if methodIs(w, r, http.MethodPost) && h.fromOwnPage(w, r) {
+		if httpreply.MethodIs(w, r, http.MethodPost) && h.fromOwnPage(w, r) {
 			httpreply.JSON(w, "application/json", http.StatusOK, loginbody.NewChallenge(h.proofs, h.host()))
 		}
 	case "/v1/auth/logout":
-		if methodIs(w, r, http.MethodPost) && h.fromOwnPage(w, r) {
+		if httpreply.MethodIs(w, r, http.MethodPost) && h.fromOwnPage(w, r) {
 			h.logOut(w, r)
 		}
 	case "/openapi.yaml":
-		if methodIs(w, r, http.MethodGet, http.MethodHead) {
+		if httpreply.MethodIs(w, r, http.MethodGet, http.MethodHead) {
 			w.Header().Set("Content-Type", "application/yaml")
 			_, _ = w.Write(openAPI)
 		}
@@ -108,15 +103,6 @@ func (h *handler) host() string {
 		return policy.Host
 	}
 	return ""
-}
-
-func methodIs(w http.ResponseWriter, r *http.Request, allowed ...string) bool {
-	if slices.Contains(allowed, r.Method) {
-		return true
-	}
-	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	httpreply.Invalid(w, http.StatusMethodNotAllowed, errMethod)
-	return false
 }
 
 // enter takes a place for what takes its time, or answers that there is none.

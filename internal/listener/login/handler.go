@@ -11,7 +11,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -37,10 +36,7 @@ type Service interface {
 	Policy() *authn.Policy
 }
 
-var (
-	errPath   = errors.New("there is nothing at this path; logins go to /v1/login")
-	errMethod = errors.New("the path does not know this method")
-)
+var errPath = errors.New("there is nothing at this path; logins go to /v1/login")
 
 // NewHandler serves the listener's paths. The challenges that it makes are good at this handler alone.
 func NewHandler(s Service) http.Handler { return &handler{service: s, proofs: proof.NewVerifier(nil)} }
@@ -55,58 +51,28 @@ type handler struct {
 // asks for the password to be sent once more.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if id, ok := sessionID(r.URL.Path); ok {
-		if methodIs(w, r, http.MethodPost) {
+		if httpreply.MethodIs(w, r, http.MethodPost) {
 			h.end(w, r, id)
 		}
 		return
 	}
 	switch r.URL.Path {
 	case "/v1/login":
-		if methodIs(w, r, http.MethodPost) {
+		if httpreply.MethodIs(w, r, http.MethodPost) {
 			h.login(w, r)
 		}
 	case "/v1/challenges":
-		if methodIs(w, r, http.MethodPost) {
+		if httpreply.MethodIs(w, r, http.MethodPost) {
 			httpreply.JSON(w, "application/json", http.StatusOK, loginbody.NewChallenge(h.proofs, h.policy().Host))
 		}
 	case "/openapi.yaml":
-		if methodIs(w, r, http.MethodGet, http.MethodHead) {
+		if httpreply.MethodIs(w, r, http.MethodGet, http.MethodHead) {
 			w.Header().Set("Content-Type", "application/yaml")
 			_, _ = w.Write(openAPI)
 		}
 	default:
 		httpreply.Invalid(w, http.StatusNotFound, errPath)
 	}
-}
-
-func methodIs(w http.ResponseWriter, r *http.Request, allowed ...string) bool {
-	if slices.Contains(allowed, r.Method) {
-		return true
-	}
-	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	httpreply.Invalid(w, http.StatusMethodNotAllowed, errMethod)
-	return false
-}
-
-// response is the body of a 200; openapi.yaml describes it.
-type response struct {
-	Slot           string         `json:"slot,omitempty"`
-	Enrolled       bool           `json:"enrolled"`
-	PasswordSaving passwordSaving `json:"passwordSaving"`
-	ExpireTime     time.Time      `json:"expireTime"`
-	Session        sessionReply   `json:"session"`
-	CorrelationID  string         `json:"correlationID"`
-}
-
-type passwordSaving struct {
-	Login   bool `json:"login"`
-	Windows bool `json:"windows"`
-}
-
-// sessionReply is what the login is good for until expireTime.
-type sessionReply struct {
-	ID    string `json:"id"`
-	Token string `json:"token"`
 }
 
 // sessionID takes the id out of /v1/sessions/{id}/end.
@@ -150,7 +116,7 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) {
 	attempt.Source = h.source(r)
 	result := h.service.Check(r.Context(), attempt)
 	if result.Allowed() {
-		writeAllowed(w, result, attempt.ID)
+		httpreply.JSON(w, "application/json", http.StatusOK, loginbody.NewAdmitted(result, attempt.ID, result.Token))
 		return
 	}
 	h.deny(w, r, arrival, attempt.ID)
@@ -176,17 +142,4 @@ func (h *handler) policy() *authn.Policy {
 		return policy
 	}
 	return &authn.Policy{}
-}
-
-func writeAllowed(w http.ResponseWriter, result authn.Result, id string) {
-	httpreply.JSON(w, "application/json", http.StatusOK, response{
-		Slot:     result.Slot.String(),
-		Enrolled: result.Enrolled,
-		PasswordSaving: passwordSaving{
-			Login: result.PasswordSaving.Login, Windows: result.PasswordSaving.Windows,
-		},
-		ExpireTime:    result.ExpireTime.UTC().Truncate(time.Second),
-		Session:       sessionReply{ID: result.Session.ID, Token: result.Token},
-		CorrelationID: id,
-	})
 }
