@@ -27,7 +27,9 @@ type authorities struct {
 }
 
 // learned hides from the library that it could run what tells of authorities.
-type learned struct{ dynamiccertificates.CAContentProvider }
+type learned struct {
+	dynamiccertificates.CAContentProvider
+}
 
 // takeAuthorities has the library leave the learning to us.
 func takeAuthorities(config *genericserver.Config) authorities {

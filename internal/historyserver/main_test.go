@@ -2,9 +2,14 @@ package historyserver
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -149,6 +154,20 @@ func (w *world) client(certificates ...tls.Certificate) *http.Client {
 	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
 }
 
+// certificate is one by which the cluster knows a user.
+func (w *world) certificate(user string, groups ...string) tls.Certificate {
+	w.Helper()
+	config, err := w.env.ControlPlane.UserConfig(user, groups...)
+	if err != nil {
+		w.Fatal(err)
+	}
+	certificate, err := tls.X509KeyPair(config.CertData, config.KeyData)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return certificate
+}
+
 func (w *world) healthy(path string) error {
 	response, err := w.client().Get(w.place.URL + path)
 	if err != nil {
@@ -202,4 +221,22 @@ func (w *world) bind(namespace, role string, subject rbacv1.Subject) {
 	if err := w.env.Client.Create(w.Context(), binding); err != nil {
 		w.Fatal(err)
 	}
+}
+
+// stranger is a certificate of an authority that nobody knows.
+func stranger(t *testing.T, user string) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: user}, NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
