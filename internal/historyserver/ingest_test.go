@@ -62,7 +62,13 @@ type post struct {
 	body              []byte
 }
 
-func (w *world) post(client *http.Client, p post) (response *http.Response, body string) {
+// reply is what a sidecar is told.
+type reply struct {
+	status     int
+	retryAfter string
+}
+
+func (w *world) post(client *http.Client, p post) (got reply, body string) {
 	w.Helper()
 	url := fmt.Sprintf("%s/apis/history.tegata.dev/v1alpha1/namespaces/%s/accesslogs/%s/records", w.place.URL, p.namespace, p.server)
 	request, err := http.NewRequestWithContext(w.Context(), http.MethodPost, url, bytes.NewReader(p.body))
@@ -79,7 +85,7 @@ func (w *world) post(client *http.Client, p post) (response *http.Response, body
 	if p.token != "" {
 		request.Header.Set("Authorization", "Bearer "+p.token)
 	}
-	response, err = client.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -88,7 +94,7 @@ func (w *world) post(client *http.Client, p post) (response *http.Response, body
 	if err != nil {
 		w.Fatal(err)
 	}
-	return response, string(text)
+	return reply{response.StatusCode, response.Header.Get("Retry-After")}, string(text)
 }
 
 func encode(t *testing.T, records ...history.Record) []byte {
@@ -144,8 +150,8 @@ func TestSidecarsMayPostForTheirServerOnly(t *testing.T) {
 			before := len(w.store.sorted())
 			tc.post.body = encode(t, success(began, "taro"))
 			response, body := w.post(tc.client, tc.post)
-			if response.StatusCode != tc.want {
-				t.Errorf("answer %s %s, want %d", response.Status, body, tc.want)
+			if response.status != tc.want {
+				t.Errorf("answer %d %s, want %d", response.status, body, tc.want)
 			}
 			if kept := len(w.store.sorted()) - before; (kept == 1) != (tc.want == http.StatusOK) {
 				t.Errorf("%d records are kept", kept)
@@ -197,7 +203,7 @@ func TestIngest(t *testing.T) {
 	w := newWorld(t)
 	ns := w.env.Namespace(t)
 	token, client := w.sidecarOf(ns, "asp1", "tegata-history"), w.client()
-	send := func(p post) (*http.Response, string) {
+	send := func(p post) (reply, string) {
 		p.namespace, p.server, p.token = ns, "asp1", token
 		return w.post(client, p)
 	}
@@ -213,8 +219,8 @@ func TestIngest(t *testing.T) {
 		}
 		response, text := send(post{body: body, encoding: encoding})
 		var got answer
-		if err := json.Unmarshal([]byte(text), &got); err != nil || response.StatusCode != http.StatusOK {
-			t.Fatalf("%s %s", response.Status, text)
+		if err := json.Unmarshal([]byte(text), &got); err != nil || response.status != http.StatusOK {
+			t.Fatalf("%d %s", response.status, text)
 		}
 		want := answer{Kept: 2, Refused: []refusal{
 			{Index: 1, ID: bad.ID.String(), Error: got.Refused[0].Error}, {Index: 2, ID: early.ID.String(), Error: "clock: it began more than an hour from now"},
@@ -223,8 +229,8 @@ func TestIngest(t *testing.T) {
 			t.Errorf("answer %s (-want +got):\n%s", text, diff)
 		}
 	}
-	if response, text := send(post{}); response.StatusCode != http.StatusOK || text != `{"kept":0,"dropped":0,"refused":[]}`+"\n" {
-		t.Errorf("nothing is answered %s %s", response.Status, text)
+	if response, text := send(post{}); response.status != http.StatusOK || text != `{"kept":0,"dropped":0,"refused":[]}`+"\n" {
+		t.Errorf("nothing is answered %d %s", response.status, text)
 	}
 	if n := len(w.store.sorted()); n != 2 {
 		t.Errorf("%d records are kept, want 2", n)
@@ -251,8 +257,8 @@ func TestIngest(t *testing.T) {
 	}
 	for name, tc := range hostile {
 		t.Run(name, func(t *testing.T) {
-			if response, text := send(tc.post); response.StatusCode != tc.want || !strings.Contains(text, `"kind":"Status"`) {
-				t.Errorf("answer %s %s, want %d", response.Status, text, tc.want)
+			if response, text := send(tc.post); response.status != tc.want || !strings.Contains(text, `"kind":"Status"`) {
+				t.Errorf("answer %d %s, want %d", response.status, text, tc.want)
 			}
 		})
 	}
@@ -261,8 +267,8 @@ func TestIngest(t *testing.T) {
 		w.store.fail(errDatabase)
 		defer w.store.fail(nil)
 		response, text := send(post{body: mixed})
-		if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" || strings.Contains(text, errDatabase.Error()) {
-			t.Errorf("answer %s %v %s", response.Status, response.Header, text)
+		if response.status != http.StatusServiceUnavailable || response.retryAfter == "" || strings.Contains(text, errDatabase.Error()) {
+			t.Errorf("answer %d %s", response.status, text)
 		}
 		if err := w.healthy("/readyz"); err == nil {
 			t.Error("it is ready")
@@ -280,13 +286,13 @@ func TestIngest(t *testing.T) {
 		for range maxBatches {
 			go func() {
 				response, _ := send(post{body: mixed})
-				answers <- response.StatusCode
+				answers <- response.status
 			}()
 		}
 		testenv.Eventually(t, 20*time.Second, func() error {
 			response, text := send(post{body: []byte{}, media: "x/y"}) // takes a place, if there is one, for no time
-			if response.StatusCode != http.StatusTooManyRequests || response.Header.Get("Retry-After") == "" {
-				return fmt.Errorf("answer %s %s", response.Status, text)
+			if response.status != http.StatusTooManyRequests || response.retryAfter == "" {
+				return fmt.Errorf("answer %d %s", response.status, text)
 			}
 			return nil
 		})
@@ -305,12 +311,12 @@ func TestRestart(t *testing.T) {
 	token := w.sidecarOf(ns, "asp1", "tegata-history")
 	body := encode(t, success(began, "taro"))
 	p := post{namespace: ns, server: "asp1", token: token, body: body}
-	if response, text := w.post(w.client(), p); response.StatusCode != http.StatusOK {
+	if response, text := w.post(w.client(), p); response.status != http.StatusOK {
 		t.Fatal(text)
 	}
 	w.end()
 	w.start()
-	if response, text := w.post(w.client(), p); response.StatusCode != http.StatusOK || !strings.Contains(text, `"kept":1`) {
+	if response, text := w.post(w.client(), p); response.status != http.StatusOK || !strings.Contains(text, `"kept":1`) {
 		t.Errorf("sent again, it is answered %s", text)
 	}
 	testenv.Eventually(t, 30*time.Second, func() error {

@@ -1,6 +1,7 @@
 package historyserver
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -65,7 +66,7 @@ func decodeToken(s string, request []byte) (*token, error) {
 	switch {
 	case err != nil:
 		return nil, expiredToken("is none of this server's")
-	case string(t.Request) != string(request):
+	case !bytes.Equal(t.Request, request):
 		return nil, expiredToken("is of a list with other selectors")
 	}
 	return &t, nil

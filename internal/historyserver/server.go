@@ -86,6 +86,12 @@ func New(c *Config) (*Server, error) {
 	if err := install(generic, scheme, records); err != nil {
 		return nil, err
 	}
+	if err := generic.AddPostStartHook("announce", func(genericserver.PostStartHookContext) error {
+		c.Log.Info("Serving the access history", "address", config.SecureServing.Listener.Addr().String())
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("announce: %w", err)
+	}
 	gatherers := prometheus.Gatherers{legacyregistry.DefaultGatherer, c.Registry}
 	generic.Handler.NonGoRestfulMux.Handle("/metrics", promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{}))
 	return &Server{generic: generic, authorities: authorities, housekeeper: &housekeeper{
