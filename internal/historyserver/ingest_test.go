@@ -276,8 +276,15 @@ func TestIngest(t *testing.T) {
 		if err := w.healthy("/livez"); err != nil {
 			t.Error(err)
 		}
-		if out := w.refused("get", "arec", "-n", ns); strings.Contains(out, errDatabase.Error()) {
-			t.Errorf("kubectl is told %s", out)
+		// Not by kubectl, which would try again for ten seconds.
+		read, err := w.client(w.certificate("admin", "system:masters")).Get(w.place.URL + "/apis/history.tegata.dev/v1alpha1/accessrecords")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer read.Body.Close()
+		told, err := io.ReadAll(read.Body)
+		if err != nil || read.StatusCode != http.StatusServiceUnavailable || strings.Contains(string(told), errDatabase.Error()) {
+			t.Errorf("a reader is told %s %s, %v", read.Status, told, err)
 		}
 	})
 	t.Run("too many at a time", func(t *testing.T) {
