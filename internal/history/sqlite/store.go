@@ -85,7 +85,7 @@ func lockDirectory(dir string) (*os.File, error) {
 	return lock, nil
 }
 
-var fileName = regexp.MustCompile(`^history-(\d{4,5})-(0[1-9]|1[0-2])\.db$`)
+var fileName = regexp.MustCompile(`^history-(\d{4,5})-(0[1-9]|1[012])\.db$`)
 
 func (s *Store) path(key monthKey) string {
 	return filepath.Join(s.dir, "history-"+key.String()+".db")
