@@ -31,9 +31,9 @@ type line struct {
 	memory []waiting
 	first  uint64 // number of the first record in memory; they are numbered on
 
-	held, waiting, bytes, oldest atomic.Int64
-	unsynced                     atomic.Bool
-	blocked                      atomic.Value // of Cause
+	announced, held, onDisk, bytes, oldest atomic.Int64
+	unsynced                               atomic.Bool
+	blocked                                atomic.Value // of Cause
 }
 
 type waiting struct {
@@ -48,7 +48,7 @@ func newLine(o spool.Options) *line {
 }
 
 // inMemory is how many records are in memory and not in the recorder's hands any more.
-func (l *line) inMemory() int { return int(l.held.Load()) }
+func (l *line) inMemory() int { return int(l.announced.Load() + l.held.Load()) }
 
 // obstacle is why there may be no room.
 func (l *line) obstacle() Cause {
@@ -62,12 +62,14 @@ func (l *line) cause() Cause {
 		return MemoryFull
 	case errors.Is(l.failed, spool.ErrFull):
 		return SpoolFull
+	case l.failed != nil:
+		return DiskFailed
 	}
-	return DiskFailed // or slower than records come
+	return Overrun
 }
 
 // announce counts records that add is about to bring.
-func (l *line) announce(count int) { l.held.Add(int64(count)) }
+func (l *line) announce(count int) { l.announced.Store(int64(count)) }
 
 // add takes records, of so many that were announced.
 func (l *line) add(records [][]byte, announced int, now time.Time) {
@@ -80,6 +82,7 @@ func (l *line) add(records [][]byte, announced int, now time.Time) {
 		l.memory = append(l.memory, waiting{record, now})
 	}
 	l.publish()
+	l.announced.Store(0)
 }
 
 // settle moves records from memory to disk, and says what it found there when it opened it. Its error says why they
@@ -183,7 +186,7 @@ func (l *line) publish() {
 		stats.Oldest = l.memory[0].since
 	}
 	l.held.Store(int64(len(l.memory)))
-	l.waiting.Store(int64(stats.Records + len(l.memory)))
+	l.onDisk.Store(int64(stats.Records))
 	l.bytes.Store(stats.Bytes)
 	oldest := int64(0)
 	if !stats.Oldest.IsZero() {

@@ -40,6 +40,8 @@ const (
 	SpoolFull Cause = "spool-full"
 	// DiskFailed: the spool cannot be written, and memory is full.
 	DiskFailed Cause = "disk-failed"
+	// Overrun: records came faster than the disk takes them.
+	Overrun Cause = "overrun"
 	// MemoryFull: there is no spool, and the history server is away.
 	MemoryFull Cause = "memory-full"
 	// Damaged: it was in the spool, which does not give it back.
@@ -50,7 +52,7 @@ const (
 	Stopped Cause = "stopped"
 )
 
-var causes = []Cause{SpoolFull, DiskFailed, MemoryFull, Damaged, Refused, Stopped}
+var causes = []Cause{SpoolFull, DiskFailed, Overrun, MemoryFull, Damaged, Refused, Stopped}
 
 // Destination takes batches of encoded records; *Client is one.
 type Destination interface {
@@ -117,10 +119,14 @@ func (r *Recorder) Record(record *history.Record) {
 
 // Busy says that there is so much to keep that what can be told later should be.
 func (r *Recorder) Busy() bool {
+	return r.queued() > queueSize/2 || r.line.bytes.Load() > r.Spool.MaxBytes/4*3
+}
+
+// queued is how many records are in memory.
+func (r *Recorder) queued() int {
 	r.mu.Lock()
-	incoming := len(r.incoming)
-	r.mu.Unlock()
-	return incoming+r.line.inMemory() > queueSize/2 || r.line.bytes.Load() > r.Spool.MaxBytes/4*3
+	defer r.mu.Unlock()
+	return len(r.incoming) + r.line.inMemory()
 }
 
 func (r *Recorder) lose(cause Cause, count int) {
@@ -142,7 +148,7 @@ type State struct {
 
 // State never waits for a disk or for the server.
 func (r *Recorder) State() State {
-	s := State{Lost: r.lost.Load(), Waiting: r.line.waiting.Load(), Bytes: r.line.bytes.Load()}
+	s := State{Lost: r.lost.Load(), Waiting: r.line.onDisk.Load() + int64(r.queued()), Bytes: r.line.bytes.Load()}
 	if oldest := r.line.oldest.Load(); oldest != 0 {
 		s.Age = max(0, r.Now().Sub(time.UnixMilli(oldest)))
 	}
@@ -224,7 +230,7 @@ func (r *Recorder) settle() {
 		r.Log.Info("Files of the spool could not be read and were set aside", "files", found.SetAside, "directory", r.Spool.Dir)
 	}
 	r.reported.disk.note(err)
-	if r.line.waiting.Load() > 0 {
+	if r.line.onDisk.Load() > 0 || r.line.inMemory() > 0 {
 		signal(r.more)
 	}
 	if r.line.unsynced.Load() {
