@@ -50,7 +50,7 @@ func (o *historyOptions) addFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.interval, "history-interval", 5*time.Minute, "how often a session that lives is recorded as such")
 }
 
-func (o *historyOptions) validate() error {
+func (o *historyOptions) validate(namespace, server string) error {
 	switch {
 	case o.address == "" && (o.tokenFile != "" || o.certFile != "" || o.spoolDir != ""):
 		return errors.New("--history-token-file, --history-cert-file and --history-spool-dir go with --history-address")
@@ -65,7 +65,15 @@ func (o *historyOptions) validate() error {
 	case o.interval < minHistoryInterval:
 		return fmt.Errorf("--history-interval must be at least %s", minHistoryInterval)
 	}
-	return nil
+	_, err := o.newClient(namespace, server)
+	return err
+}
+
+func (o *historyOptions) newClient(namespace, server string) (*recorder.Client, error) {
+	return recorder.NewClient(recorder.ClientOptions{
+		Address: o.address, Namespace: namespace, Server: server,
+		CAFile: o.caFile, TokenFile: o.tokenFile, CertFile: o.certFile, KeyFile: o.keyFile,
+	})
 }
 
 // historian keeps the history of attempts; nil where none is kept.
@@ -80,10 +88,7 @@ func newHistorian(o *options, users *directory.Directory, registry prometheus.Re
 	if h.address == "" {
 		return nil, nil
 	}
-	client, err := recorder.NewClient(recorder.ClientOptions{
-		Address: h.address, Namespace: o.namespace, Server: o.server,
-		CAFile: h.caFile, TokenFile: h.tokenFile, CertFile: h.certFile, KeyFile: h.keyFile,
-	})
+	client, err := h.newClient(o.namespace, o.server)
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}

@@ -119,7 +119,7 @@ func parseOptions(args []string) (*options, error) {
 	if o.showVersion {
 		return o, nil
 	}
-	return o, errors.Join(o.validateNames(), o.validateNumbers(), o.validateAddresses(), o.validateTLS(), o.radius.validate(o.tlsCert), o.history.validate())
+	return o, errors.Join(o.validateNames(), o.validateNumbers(), o.validateAddresses(), o.validateTLS(), o.radius.validate(o.tlsCert), o.history.validate(o.namespace, o.server))
 }
 
 // validateNames refuses names that the API server would refuse, here where they were given.

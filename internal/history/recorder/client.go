@@ -53,7 +53,7 @@ type Client struct {
 func NewClient(o ClientOptions) (*Client, error) {
 	base, err := url.Parse(o.Address)
 	if err != nil || base.Scheme != "https" || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
-		return nil, errors.New("the address of the history server must be https://HOST[:PORT]")
+		return nil, errors.New("--history-address must be https://HOST[:PORT]")
 	}
 	c := &Client{
 		who: &identity{o: o}, timeout: sendTimeout,
@@ -91,7 +91,7 @@ func (c *Client) Send(ctx context.Context, records [][]byte) (Answer, error) {
 	if err != nil {
 		return Answer{}, &SendError{Err: err}
 	}
-	defer response.Body.Close() //nolint:errcheck // what matters was read
+	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		_, _ = io.CopyN(io.Discard, response.Body, maxAnswerBytes) // so that the connection can be used again
 		return Answer{}, c.refusal(response)

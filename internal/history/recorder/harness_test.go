@@ -97,7 +97,8 @@ func (s *server) keep(records []history.Record) int {
 		if err := records[i].Validate(); err != nil {
 			s.t.Error(err)
 		}
-		if s.told[records[i].ID]++; s.told[records[i].ID] == 1 {
+		s.told[records[i].ID]++
+		if s.told[records[i].ID] == 1 {
 			s.kept = append(s.kept, records[i].ID)
 		}
 	}

@@ -33,15 +33,15 @@ func (t *trouble) note(err error) {
 }
 
 // due is what is to be logged now, nil for nothing.
-func (t *trouble) due(now time.Time) (err error, count int) { //nolint:revive // it is not this call's error
+func (t *trouble) due(now time.Time) (count int, trouble error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.err == nil || !over(t.last, now) {
-		return nil, 0
+		return 0, nil
 	}
-	err, count = t.err, t.count
-	t.err, t.count, t.last = nil, 0, now
-	return err, count
+	count, trouble = t.count, t.err
+	t.count, t.err, t.last = 0, nil, now
+	return count, trouble
 }
 
 // over says whether it is time again, also after the clock was set back.
@@ -61,7 +61,7 @@ func (r *Recorder) report() {
 		{&r.reported.sending, "Records could not be sent, trying again"},
 		{&r.reported.refused, "A record was refused, and is lost"},
 	} {
-		if err, count := each.trouble.due(now); err != nil {
+		if count, err := each.trouble.due(now); err != nil {
 			r.Log.Error(err, each.message, "times", count, "directory", r.Spool.Dir)
 		}
 	}

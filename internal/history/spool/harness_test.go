@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -93,7 +94,7 @@ func numbersOf(t *testing.T, b *Batch) []uint64 {
 	var numbers []uint64
 	for _, r := range b.Records {
 		n := binary.BigEndian.Uint64(r)
-		if string(r) != string(record(n)) {
+		if !bytes.Equal(r, record(n)) {
 			t.Fatalf("record %d is not what was appended", n)
 		}
 		numbers = append(numbers, n)

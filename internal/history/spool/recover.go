@@ -18,7 +18,7 @@ const (
 	maxSetAside    = 4
 )
 
-var segmentNames = regexp.MustCompile(`^([0-9]{20})\.spool$`)
+var segmentNames = regexp.MustCompile(`^(\d{20})\.spool$`)
 
 // recover finds what earlier processes have left.
 func (s *Spool) recover() (Recovered, error) {

@@ -209,7 +209,7 @@ func (s *Spool) done(seg *segment) bool {
 // count corrects what waits where the files say better. It needs s.mu.
 func (s *Spool) count() {
 	for _, seg := range s.segments {
-		offset := int64(headerBytes)
+		offset := headerBytes
 		if seg.number == s.cursor.segment {
 			offset = s.cursor.offset
 		}
