@@ -58,6 +58,7 @@ type serverFindings struct {
 	ready                           condition
 	radius                          *condition // nil when there is nothing to say
 	keyID                           string
+	history                         historyFindings
 	liveSidecars, users, boundSlots int32
 	// wait is how long until something is to be looked at again.
 	wait time.Duration
@@ -145,6 +146,9 @@ func (r *serverReconciler) observe(ctx context.Context, server *v1alpha1.RelaySe
 		return err
 	}
 	found.wait = earliest(found.wait, wait)
+	if left := lossUntil(server.Status.History).Sub(r.clock.Now()); left > 0 {
+		found.wait = earliest(found.wait, left)
+	}
 	return r.countUsers(ctx, server, found)
 }
 
@@ -157,6 +161,7 @@ func (r *serverReconciler) report(server *v1alpha1.RelayServer, found serverFind
 	status.BoundDevices = found.boundSlots
 	set(&status.Conditions, server.Generation, metav1.NewTime(r.clock.Now()), found.ready, sidecarsLive(found.liveSidecars))
 	r.reportRADIUS(server, found)
+	r.reportHistory(server, &found)
 }
 
 func sidecarsLive(n int32) condition {

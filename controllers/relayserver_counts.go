@@ -39,8 +39,9 @@ func enqueueServerOf() handler.EventHandler {
 	})
 }
 
-// leaseHandler notes every renewal when it is seen, and asks for the server when a Lease comes or goes. A
-// renewal changes no count; that one has run out, the reconciler sees when it looks again.
+// leaseHandler notes every renewal when it is seen, and asks for the server when a Lease comes or goes, or tells
+// something else of records. A renewal alone changes no count; that one has run out, the reconciler sees when it
+// looks again.
 func (r *serverReconciler) leaseHandler() handler.EventHandler {
 	note := func(obj client.Object) {
 		if lease, ok := obj.(*coordinationv1.Lease); ok {
@@ -57,7 +58,12 @@ func (r *serverReconciler) leaseHandler() handler.EventHandler {
 			note(e.Object)
 			enqueue(e.Object, q)
 		},
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ queue) { note(e.ObjectNew) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
+			note(e.ObjectNew)
+			if !sameHistory(e.ObjectOld, e.ObjectNew) {
+				enqueue(e.ObjectNew, q)
+			}
+		},
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) {
 			r.sidecars.Forget(e.Object.GetUID())
 			enqueue(e.Object, q)
@@ -74,6 +80,7 @@ func (r *serverReconciler) countSidecars(ctx context.Context, server *v1alpha1.R
 	}
 	var wait time.Duration
 	for _, s := range sidecars {
+		found.history.note(&s)
 		if s.Live {
 			found.liveSidecars++
 			wait = earliest(wait, s.Remaining)

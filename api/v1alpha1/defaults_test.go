@@ -25,6 +25,7 @@ func defaultServer() v1alpha1.RelayServerSpec {
 		},
 		Session:           v1alpha1.SessionPolicy{TTL: duration(8 * time.Hour), MaxPerUser: 16, KeyRotation: duration(720 * time.Hour)},
 		MinimumDeviceKind: v1alpha1.FingerprintOpaque,
+		History:           v1alpha1.HistoryPolicy{Retention: duration(8760 * time.Hour), UnknownUserNames: v1alpha1.UnknownUserNamesOmit},
 		MaxStaleness:      duration(5 * time.Minute),
 	}
 }
@@ -43,6 +44,7 @@ func TestRelayServerDefaults(t *testing.T) {
 		"rest-of-throttle": {`{host: a, throttle: {perUser: {failures: 1, interval: 1h}}}`, func(s *v1alpha1.RelayServerSpec) {
 			s.Throttle.PerUser = v1alpha1.ThrottleLimit{Failures: 1, Interval: duration(time.Hour)}
 		}},
+		"rest-of-history":   {`{host: a, history: {retention: 48h}}`, func(s *v1alpha1.RelayServerSpec) { s.History.Retention = duration(48 * time.Hour) }},
 		"fraction-of-hours": {`{host: a, maxStaleness: 0.5h}`, func(s *v1alpha1.RelayServerSpec) { s.MaxStaleness = duration(30 * time.Minute) }},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -118,10 +118,16 @@ func TestFullestServer(t *testing.T) {
 		ObservedGeneration: 1, FingerprintKeyID: times("k", 16), LiveSidecars: 1, Users: 2, BoundDevices: 3,
 		Conditions: []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonServerReady, LastTransitionTime: at}},
 	}
+	want.History = &v1alpha1.HistoryStatus{LostRecords: 1 << 40, LastLossTime: &at, WaitingRecords: 1 << 40}
+	for i := range v1alpha1.MaxSidecarLosses {
+		want.History.Sidecars = append(want.History.Sidecars, v1alpha1.SidecarLoss{Lease: fmt.Sprintf("%0253d", i), LostRecords: 1 << 32})
+	}
 	setStatus(k, get(k, &v1alpha1.RelayServer{}, "asp1"), func(s *v1alpha1.RelayServer) { s.Status = want })
-	if diff := cmp.Diff(want, get(k, &v1alpha1.RelayServer{}, "asp1").Status); diff != "" {
+	stored := get(k, &v1alpha1.RelayServer{}, "asp1")
+	if diff := cmp.Diff(want, stored.Status); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
+	checkSize(t, stored)
 }
 
 func checkSize(t *testing.T, object any) {

@@ -45,6 +45,14 @@ func TestRelayServerRules(t *testing.T) {
 		"history of 0":  {spec: `{host: a, failureHistoryLimit: 0}`, want: []string{"spec.failureHistoryLimit: Invalid value: 0: spec.failureHistoryLimit in body should be greater than or equal to 1"}},
 		"history of 51": {spec: `{host: a, failureHistoryLimit: 51}`, want: []string{"spec.failureHistoryLimit: Invalid value: 51: spec.failureHistoryLimit in body should be less than or equal to 50"}},
 
+		"history":                {spec: `{host: a, history: {retention: 24h, unknownUserNames: Keep}}`},
+		"history for ten years":  {spec: `{host: a, history: {retention: 87600h, unknownUserNames: Omit}}`},
+		"history for too short":  {spec: `{host: a, history: {retention: 23h59m}}`, want: []string{`spec.history.retention: Invalid value: "23h59m": must be a duration between 24h and 87600h, such as 8760h`}},
+		"history for too long":   {spec: `{host: a, history: {retention: 87601h}}`, want: []string{`spec.history.retention: Invalid value: "87601h": must be a duration between 24h and 87600h, such as 8760h`}},
+		"history in days":        {spec: `{host: a, history: {retention: 30d}}`, want: []string{`spec.history.retention: Invalid value: "30d": must be a duration between 24h and 87600h, such as 8760h`}},
+		"history of a number":    {spec: `{host: a, history: {retention: 24}}`, want: []string{`spec.history.retention: Invalid value: "integer": spec.history.retention in body must be of type string: "integer"`}},
+		"history of half a name": {spec: `{host: a, history: {unknownUserNames: Hash}}`, want: []string{`spec.history.unknownUserNames: Unsupported value: "Hash": supported values: "Omit", "Keep"`}},
+
 		"throttle":             {spec: `{host: a, throttle: {perUser: {failures: 1, interval: 1s}, perSource: {failures: 100000, interval: 24h}}}`},
 		"throttle of nothing":  {spec: `{host: a, throttle: {perUser: {failures: 0, interval: 1m}}}`, want: []string{"spec.throttle.perUser.failures: Invalid value: 0: spec.throttle.perUser.failures in body should be greater than or equal to 1"}},
 		"throttle of too many": {spec: `{host: a, throttle: {perSource: {failures: 100001, interval: 1m}}}`, want: []string{"spec.throttle.perSource.failures: Invalid value: 100001: spec.throttle.perSource.failures in body should be less than or equal to 100000"}},

@@ -56,6 +56,11 @@ type RelayServerSpec struct {
 	// +optional
 	Session SessionPolicy `json:"session,omitempty,omitzero"`
 
+	// history shapes what is kept of connection attempts by a history server, where the sidecars send it there.
+	// +kubebuilder:default={}
+	// +optional
+	History HistoryPolicy `json:"history,omitempty,omitzero"`
+
 	// maxStaleness is for how long a sidecar that has lost the API server keeps admitting devices that
 	// are already bound; after it, nobody is admitted. It is also the longest that a DeviceReset waits
 	// for a sidecar that has gone silent. Between 5s and 1h.
@@ -180,6 +185,10 @@ const ConditionSidecarsLive = "SidecarsLive"
 // spec.radius does not have the condition.
 const ConditionRADIUSReady = "RADIUSReady"
 
+// ConditionHistoryComplete says whether what the sidecars record of connection attempts reaches the history
+// server. A server none of whose sidecars has a history server does not have the condition.
+const ConditionHistoryComplete = "HistoryComplete"
+
 // Reasons of a RelayServer's conditions.
 const (
 	// ReasonServerReady: the server's keys, credentials and sidecar permissions are in place.
@@ -202,6 +211,12 @@ const (
 	ReasonRADIUSSecretNotLabelled = "RADIUSSecretNotLabelled"
 	// ReasonRADIUSSecretRefused: a Secret that a RADIUS client names does not hold a usable shared secret.
 	ReasonRADIUSSecretRefused = "RADIUSSecretRefused"
+	// ReasonHistoryComplete: what is recorded reaches the history server.
+	ReasonHistoryComplete = "HistoryComplete"
+	// ReasonRecordsLost: records of connection attempts were lost in the last 24 hours.
+	ReasonRecordsLost = "RecordsLost"
+	// ReasonHistoryServerAway: records have been waiting for the history server for minutes. None is lost yet.
+	ReasonHistoryServerAway = "HistoryServerAway"
 	// ReasonNoLiveSidecar: no sidecar holds a current Lease, so nobody can log in.
 	ReasonNoLiveSidecar = "NoLiveSidecar"
 )
@@ -211,12 +226,17 @@ type RelayServerStatus struct {
 	// observedGeneration is the generation of the spec that this status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready, SidecarsLive, and RADIUSReady where there is spec.radius.
+	// conditions: Ready, SidecarsLive, RADIUSReady where there is spec.radius, and HistoryComplete where a sidecar
+	// sends records to a history server.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// history is what the sidecars tell of the records that they send to a history server. It is absent until one
+	// of them does so.
+	// +optional
+	History *HistoryStatus `json:"history,omitempty"`
 	// fingerprintKeyID is the id of the key under which new device digests are made.
 	// +kubebuilder:validation:MaxLength=16
 	// +optional

@@ -32,11 +32,11 @@ func maxStaleness(d *directory.Directory) func() time.Duration {
 	}
 }
 
-func newKeeper(o *options, api client.WithWatch, users *directory.Directory, source *directory.Source, log logr.Logger) *liveness.Keeper {
+func newKeeper(o *options, api client.WithWatch, users *directory.Directory, source *directory.Source, annotations func() map[string]string, log logr.Logger) *liveness.Keeper {
 	return liveness.NewKeeper(liveness.KeeperOptions{
 		Client: api, Namespace: o.namespace, Server: o.server, Identity: o.identity,
 		Duration: maxStaleness(users), Observed: users.Observed, Resync: source.Resync, FailingSince: source.FailingSince,
-		Log: log.WithName("lease"),
+		Annotations: annotations, Log: log.WithName("lease"),
 	})
 }
 

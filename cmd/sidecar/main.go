@@ -54,31 +54,36 @@ type parts struct {
 	recorder *failures.Recorder
 	endings  *endings.Writer
 	gateways *gateways
+	history  *historian
 	service  *authn.Service
 }
 
-func assemble(api client.WithWatch, o *options, registry *prometheus.Registry, log logr.Logger) *parts {
+func assemble(api client.WithWatch, o *options, registry *prometheus.Registry, log logr.Logger) (*parts, error) {
 	p := &parts{users: directory.New(o.server)}
+	var err error
+	if p.history, err = newHistorian(o, p.users, registry, log); err != nil {
+		return nil, err
+	}
 	p.source = directory.NewSource(api, o.namespace, p.users, log.WithName("directory"), func(_ string, urgent bool) {
 		if urgent {
 			p.keeper.Hurry()
 		}
 	})
-	p.keeper = newKeeper(o, api, p.users, p.source, log)
+	p.keeper = newKeeper(o, api, p.users, p.source, p.history.annotations(), log)
 	p.recorder = failures.NewRecorder(api, o.namespace, failures.NewMetrics(registry), log.WithName("failures"))
 	p.endings = endings.New(api, o.namespace, log.WithName("sessions"))
 	p.gateways = newGateways(p.users, registry, log)
-	sessions := newSessions(o, p.users, p.endings, sessionLog{log.WithName("sessions"), p.users}, p.gateways.connections)
+	sessions := newSessions(o, p.users, p.endings, p.history.observers(sessionLog{log.WithName("sessions"), p.users}, p.gateways.connections)...)
 	p.service = authn.NewService(authn.Dependencies{
 		Directory: p.users, Verifier: newVerifier(o, registry), Liveness: p.keeper, Sessions: sessions,
 		Enroller: enroller{binding.Enroller{
 			Client: api, Namespace: o.namespace, User: directory.DecisionUser, Stored: p.users.Advance,
 		}},
-		Recorder: statusRecorder{p.recorder, o.identity}, Metrics: authn.NewMetrics(registry), Log: log.WithName("login"),
+		Recorder: statusRecorder{p.recorder, o.identity}, History: p.history.attempts(), Metrics: authn.NewMetrics(registry), Log: log.WithName("login"),
 	})
 	p.users.OnChange(p.service.ReviewUser)
 	registerGauges(registry, p.users, p.keeper, sessions)
-	return p
+	return p, nil
 }
 
 // run starts, in this order: the Lease, which the manager must be able to see before the users are read;
@@ -94,7 +99,11 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	p := assemble(api, o, registry, log)
+	p, err := assemble(api, o, registry, log)
+	if err != nil {
+		return err
+	}
+	defer p.history.start()() // it ends last: all others tell it of something
 
 	// What the listeners need outlives them, so that logins under way at the end are answered and recorded.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))

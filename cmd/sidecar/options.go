@@ -46,7 +46,8 @@ type options struct {
 	probeAddress       string
 	maxConnections     int
 
-	radius radiusOptions
+	radius  radiusOptions
+	history historyOptions
 
 	hashSlots int
 	hashQueue int
@@ -99,6 +100,7 @@ func parseOptions(args []string) (*options, error) {
 	fs.IntVar(&o.maxConnections, "max-connections", 4096, "how many connections each listener serves at a time")
 
 	o.radius.addFlags(fs)
+	o.history.addFlags(fs)
 
 	fs.IntVar(&o.hashSlots, "hash-slots", max(1, runtime.GOMAXPROCS(0)-1), "how many passwords are hashed at a time")
 	fs.IntVar(&o.hashQueue, "hash-queue", 0, "how many logins may wait for a hash slot, and as many again from bound devices; further ones are refused (default 16 and 32 for each slot)")
@@ -117,7 +119,7 @@ func parseOptions(args []string) (*options, error) {
 	if o.showVersion {
 		return o, nil
 	}
-	return o, errors.Join(o.validateNames(), o.validateNumbers(), o.validateAddresses(), o.validateTLS(), o.radius.validate(o.tlsCert))
+	return o, errors.Join(o.validateNames(), o.validateNumbers(), o.validateAddresses(), o.validateTLS(), o.radius.validate(o.tlsCert), o.history.validate(o.namespace, o.server))
 }
 
 // validateNames refuses names that the API server would refuse, here where they were given.

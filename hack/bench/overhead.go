@@ -125,7 +125,7 @@ func attempt(user, password, device string) *authn.Attempt {
 		panic(err) // deviceOf makes none that is malformed
 	}
 	return &authn.Attempt{
-		Listener: "bench", ID: authn.NewCorrelationID(), Arrival: time.Now(), UserName: user, Password: []byte(password),
+		Listener: "bench", ID: authn.NewCorrelationID(time.Now()), Arrival: time.Now(), UserName: user, Password: []byte(password),
 		Program: decision.ProgramViewer, Viewer: decision.ViewerPC, Fingerprint: &f, Source: netip.MustParseAddr("127.0.0.1"),
 	}
 }

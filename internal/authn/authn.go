@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/tegata-dev/tegata/internal/decision"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
 	"github.com/tegata-dev/tegata/internal/password"
@@ -42,6 +44,8 @@ type Attempt struct {
 	Source netip.Addr
 	// Destination is the client that a viewer wants to reach. It is logged, not judged.
 	Destination string
+	// SourceViewer is the viewer that reaches a client, as the gateway tells it. It is kept, not judged.
+	SourceViewer string
 }
 
 // Result is the answer to an Attempt.
@@ -105,6 +109,8 @@ type Policy struct {
 	MinimumKind         decision.Kind
 	MaxStaleness        time.Duration
 	TrustedProxies      []netip.Prefix
+	// KeepUnknownNames has login names that nobody has kept in the history of attempts.
+	KeepUnknownNames bool
 }
 
 // Denial shapes the uniform answer to refused logins.
@@ -189,21 +195,36 @@ type Liveness interface {
 	Fresh() bool
 }
 
-// Event is what happened to one attempt at a known account.
+// Event is what happened to one attempt.
 type Event struct {
+	// Account is nil when nobody has the login name.
 	Account *Account
+	// Attempt is the caller's again when the event was taken, with the password in it.
 	Attempt *Attempt
-	Device  decision.Device
-	Result  Result
-	Time    time.Time
+	// UserName is the login name as typed, empty where it must not be kept.
+	UserName string
+	Device   decision.Device
+	Result   Result
+	Time     time.Time
 	// FailureHistoryLimit is the policy's.
 	FailureHistoryLimit int
 }
 
-// Recorder writes to the account's status what happened. It must not block.
+// Recorder writes to the account's status what happened at a known account. It must not block.
 type Recorder interface {
 	Record(Event)
 }
 
-// NewCorrelationID makes an id that tells nothing by itself: 26 characters, 128 random bits.
-func NewCorrelationID() string { return rand.Text() }
+// History keeps every attempt, also at names that nobody has. It must not block.
+type History interface {
+	Attempted(Event)
+}
+
+// NewCorrelationID makes the id of what arrived at a time: a ULID, 26 characters. It holds that time, which who asked
+// knows, and 80 random bits. It must not hold a later time: a denial would tell by it how long its decision took.
+func NewCorrelationID(arrival time.Time) string {
+	var id ulid.ULID
+	_ = id.SetTime(ulid.Timestamp(arrival)) // fails after the year 10889
+	_, _ = rand.Read(id[6:])                // crypto/rand.Read never fails
+	return id.String()
+}

@@ -198,7 +198,7 @@ func (s *stage) login(t *testing.T, user, plain, device, source string) Result {
 		t.Fatal(err)
 	}
 	return s.Check(t.Context(), &Attempt{
-		Listener: "test", ID: NewCorrelationID(), Arrival: s.now, UserName: user, Password: []byte(plain),
+		Listener: "test", ID: NewCorrelationID(s.now), Arrival: s.now, UserName: user, Password: []byte(plain),
 		Program: decision.ProgramViewer, Viewer: decision.ViewerPC, Fingerprint: &f, Source: netip.MustParseAddr(source),
 	})
 }

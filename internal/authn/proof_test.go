@@ -15,7 +15,7 @@ import (
 func (s *stage) prove(t *testing.T, user, plain string, f *fingerprint.Fingerprint, asked *int, err error) Result {
 	t.Helper()
 	return s.Check(t.Context(), &Attempt{
-		Listener: "test", ID: NewCorrelationID(), Arrival: s.now, UserName: user, Password: []byte(plain),
+		Listener: "test", ID: NewCorrelationID(s.now), Arrival: s.now, UserName: user, Password: []byte(plain),
 		Program: decision.ProgramViewer, Viewer: decision.ViewerPC, Fingerprint: f, Source: netip.MustParseAddr(home),
 		Proven: func() error { *asked++; return err },
 	})
@@ -106,7 +106,7 @@ func TestKindsDoNotOpenEachOther(t *testing.T) {
 				want = decision.ReasonNone
 			}
 			got := s.Check(t.Context(), &Attempt{
-				Listener: "test", ID: NewCorrelationID(), Arrival: s.now, UserName: "owner", Password: []byte(right),
+				Listener: "test", ID: NewCorrelationID(s.now), Arrival: s.now, UserName: "owner", Password: []byte(right),
 				Program: decision.ProgramViewer, Viewer: decision.ViewerPC, Fingerprint: f, Source: netip.MustParseAddr(home),
 			})
 			if got.Reason != want {

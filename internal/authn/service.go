@@ -20,6 +20,7 @@ type Service struct {
 	enroller  Enroller
 	liveness  Liveness
 	recorder  Recorder
+	history   History
 	sessions  Sessions
 	throttle  *throttle
 	preferred inFlight
@@ -28,16 +29,18 @@ type Service struct {
 	log       logr.Logger
 }
 
-// Dependencies are what a Service works with. All are required but Now.
+// Dependencies are what a Service works with. All are required but History and Now.
 type Dependencies struct {
 	Directory Directory
 	Verifier  Verifier
 	Enroller  Enroller
 	Liveness  Liveness
 	Recorder  Recorder
-	Sessions  Sessions
-	Metrics   *Metrics
-	Log       logr.Logger
+	// History is nil where no attempts are kept.
+	History  History
+	Sessions Sessions
+	Metrics  *Metrics
+	Log      logr.Logger
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 }
@@ -49,7 +52,7 @@ func NewService(d Dependencies) *Service {
 	}
 	return &Service{
 		directory: d.Directory, verifier: d.Verifier, enroller: d.Enroller, liveness: d.Liveness,
-		recorder: d.Recorder, sessions: d.Sessions, metrics: d.Metrics, now: d.Now, log: d.Log,
+		recorder: d.Recorder, history: d.History, sessions: d.Sessions, metrics: d.Metrics, now: d.Now, log: d.Log,
 		throttle: newThrottle(d.Now),
 	}
 }
@@ -227,14 +230,24 @@ func (s *Service) finish(l *login) {
 	}
 	s.metrics.observe(l.attempt.Listener, l.result, now.Sub(l.attempt.Arrival))
 	s.logAttempt(l)
-	if l.account == nil {
-		return // unknown names write nothing, anywhere
-	}
-	event := Event{Account: l.account, Attempt: l.attempt, Device: l.device, Result: l.result, Time: now}
+	event := Event{Account: l.account, Attempt: l.attempt, UserName: l.keptName(), Device: l.device, Result: l.result, Time: now}
 	if l.policy != nil {
 		event.FailureHistoryLimit = l.policy.FailureHistoryLimit
 	}
-	s.recorder.Record(event)
+	if s.history != nil {
+		s.history.Attempted(event)
+	}
+	if l.account != nil { // unknown names write nothing to the API server
+		s.recorder.Record(event)
+	}
+}
+
+// keptName is the login name where it may be kept. One that nobody has may be a password in the wrong field.
+func (l *login) keptName() string {
+	if l.account != nil || (l.policy != nil && l.policy.KeepUnknownNames) {
+		return l.attempt.UserName
+	}
+	return ""
 }
 
 // logAttempt never logs a name that nobody has: people type passwords into the wrong field.

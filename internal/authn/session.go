@@ -59,7 +59,7 @@ func (s *Service) CheckSession(ctx context.Context, a SessionAttempt) SessionRes
 
 // denySession logs a denial under the id that the person is shown.
 func (s *Service) denySession(a SessionAttempt, live *session.Live, outcome decision.Outcome) SessionResult {
-	id := NewCorrelationID()
+	id := NewCorrelationID(a.Arrival)
 	fields := []any{
 		"correlationID", id, "listener", a.Listener, "verdict", outcome.Verdict.String(), "reason", outcome.Reason.String(),
 		"slot", outcome.Slot.String(), "source", a.Source.String(),

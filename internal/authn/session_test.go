@@ -138,7 +138,7 @@ func otherHash(t *testing.T) password.Hash {
 func TestProgramWithdrawn(t *testing.T) {
 	s := newStage(t)
 	r := s.Check(t.Context(), &Attempt{
-		Listener: "test", ID: NewCorrelationID(), Arrival: s.now, UserName: "owner", Password: []byte(right),
+		Listener: "test", ID: NewCorrelationID(s.now), Arrival: s.now, UserName: "owner", Password: []byte(right),
 		Program: decision.ProgramClient, Source: netip.MustParseAddr(home),
 	})
 	s.wantSession(t, r.Token, decision.ReasonNone)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -48,7 +49,7 @@ func TestWordsFollowThePolicy(t *testing.T) {
 		{authn.Denial{Code: 7, Messages: map[string]string{"en": "A <b> & \"c\""}}, `A <b> & "c" (Inquiry code: 7)`},
 		{authn.Denial{Code: 7, Messages: map[string]string{"en": "B"}}, "B (Inquiry code: 7)"},
 	} {
-		body, language := r.Body(tc.denial, authn.NewCorrelationID(), "en")
+		body, language := r.Body(tc.denial, authn.NewCorrelationID(time.Now()), "en")
 		var got problem
 		if err := json.Unmarshal(body, &got); err != nil {
 			t.Fatal(err)

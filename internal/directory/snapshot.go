@@ -142,6 +142,7 @@ func policyOf(s *v1alpha1.RelayServer) *authn.Policy {
 		MinimumKind:         fingerprint.Kind(spec.MinimumDeviceKind).Strength(),
 		MaxStaleness:        spec.MaxStaleness.Duration,
 		TrustedProxies:      prefixes(spec.TrustedProxies),
+		KeepUnknownNames:    spec.History.UnknownUserNames == v1alpha1.UnknownUserNamesKeep,
 		Denial: authn.Denial{
 			Code:         int(spec.Denial.Code),
 			ResponseTime: spec.Denial.ResponseTime.Duration,

@@ -277,6 +277,7 @@ func TestPolicyOf(t *testing.T) {
 		},
 		Session:        v1alpha1.SessionPolicy{TTL: metav1.Duration{Duration: 8 * time.Hour}},
 		MaxStaleness:   metav1.Duration{Duration: 5 * time.Minute},
+		History:        v1alpha1.HistoryPolicy{UnknownUserNames: v1alpha1.UnknownUserNamesKeep},
 		TrustedProxies: []v1alpha1.CIDR{"10.0.0.0/8", "nonsense"},
 	}}
 	want := &authn.Policy{
@@ -286,7 +287,7 @@ func TestPolicyOf(t *testing.T) {
 		PerUser:      authn.Limit{Failures: 3, Interval: time.Minute},
 		PerSource:    authn.Limit{Failures: 30, Interval: time.Hour},
 		SessionTTL:   8 * time.Hour,
-		MaxStaleness: 5 * time.Minute,
+		MaxStaleness: 5 * time.Minute, KeepUnknownNames: true,
 		// An unreadable proxy trusts nobody.
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), {}},
 	}

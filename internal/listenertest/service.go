@@ -83,7 +83,7 @@ func (s *Service) CheckSession(ctx context.Context, a authn.SessionAttempt) auth
 		result.Verdict = s.Decide(a.Token)
 	}
 	if !result.Allowed() {
-		result.ID = authn.NewCorrelationID()
+		result.ID = authn.NewCorrelationID(a.Arrival)
 	}
 	s.mu.Lock()
 	s.sessions = append(s.sessions, a)

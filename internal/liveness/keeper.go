@@ -55,6 +55,8 @@ type KeeperOptions struct {
 	// FailingSince is since when users, credentials, keys or policy could not be read; zero while all can.
 	// Nil: always.
 	FailingSince func() time.Time
+	// Annotations are what else the Lease tells; nil for nothing. It must not block.
+	Annotations func() map[string]string
 	// Resync reads all users anew.
 	Resync func(context.Context) error
 	Log    logr.Logger
@@ -319,6 +321,11 @@ func (k *Keeper) fill(l *coordinationv1.Lease, at time.Time) {
 	}
 	if observed, _ := k.Observed(); observed != "" {
 		metav1.SetMetaDataAnnotation(&l.ObjectMeta, AnnotationObserved, observed)
+	}
+	if k.Annotations != nil {
+		for name, value := range k.Annotations() {
+			metav1.SetMetaDataAnnotation(&l.ObjectMeta, name, value)
+		}
 	}
 }
 

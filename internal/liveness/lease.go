@@ -19,6 +19,13 @@ import (
 // AnnotationObserved holds the newest resourceVersion of RelayUsers that the sidecar has observed.
 const AnnotationObserved = "tegata.dev/observed-resource-version"
 
+// What a sidecar that has a history server tells of its records: how many it has lost since it began; and how many
+// wait, in two digits, when the oldest has done so for minutes. While records are only on their way, that is 0.
+const (
+	AnnotationHistoryLost    = "tegata.dev/history-lost-records"
+	AnnotationHistoryWaiting = "tegata.dev/history-waiting-records"
+)
+
 // LabelComponent marks the sidecars' Leases among those of the namespace.
 const (
 	LabelComponent   = "app.kubernetes.io/component"

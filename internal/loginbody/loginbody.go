@@ -24,23 +24,25 @@ import (
 
 // Bounds of a request, in bytes. Each openapi.yaml states them.
 const (
-	MaxUserBytes        = 512
-	MaxPasswordBytes    = 256
-	MaxDestinationBytes = 253
+	MaxUserBytes         = 512
+	MaxPasswordBytes     = 256
+	MaxDestinationBytes  = 253
+	MaxSourceViewerBytes = 253
 
 	maxBodyBytes = 8 << 10
 )
 
 // Request is a login as it was sent; the listeners' openapi.yaml describe it.
 type Request struct {
-	User        text `json:"user"`
-	Password    text `json:"password"`
-	Program     text `json:"program"`
-	Viewer      text `json:"viewer"`
-	Fingerprint text `json:"fingerprint"`
-	Proof       text `json:"proof"`
-	MACAddress  text `json:"macAddress"`
-	Destination text `json:"destination"`
+	User         text `json:"user"`
+	Password     text `json:"password"`
+	Program      text `json:"program"`
+	Viewer       text `json:"viewer"`
+	Fingerprint  text `json:"fingerprint"`
+	Proof        text `json:"proof"`
+	MACAddress   text `json:"macAddress"`
+	Destination  text `json:"destination"`
+	SourceViewer text `json:"sourceViewer"`
 }
 
 // text is a JSON string and nothing else: no null, and no half of a surrogate pair, which decodes to
@@ -131,7 +133,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 // Attempt checks the fields and turns them into an Attempt, without listener, source, id and time. A device's
 // proof has to hold before that verifier, for the relay of that host. Errors do not quote values.
 func (r *Request) Attempt(proofs *proof.Verifier, host string) (*authn.Attempt, error) {
-	a := &authn.Attempt{UserName: string(r.User), Password: []byte(r.Password), Destination: string(r.Destination)}
+	a := &authn.Attempt{UserName: string(r.User), Password: []byte(r.Password), Destination: string(r.Destination), SourceViewer: string(r.SourceViewer)}
 	if err := r.checkLengths(); err != nil {
 		return nil, err
 	}
@@ -157,6 +159,7 @@ func (r *Request) checkLengths() error {
 		{"user", r.User, 1, MaxUserBytes},
 		{"password", r.Password, 1, MaxPasswordBytes},
 		{"destination", r.Destination, 0, MaxDestinationBytes},
+		{"sourceViewer", r.SourceViewer, 0, MaxSourceViewerBytes},
 	} {
 		if n := len(field.value); n < field.min || n > field.max {
 			return fmt.Errorf("%s must have %d to %d bytes", field.name, field.min, field.max)
@@ -164,6 +167,9 @@ func (r *Request) checkLengths() error {
 	}
 	if strings.ContainsFunc(string(r.Destination), unicode.IsControl) {
 		return errors.New("destination must not hold control characters")
+	}
+	if strings.ContainsFunc(string(r.SourceViewer), unicode.IsControl) {
+		return errors.New("sourceViewer must not hold control characters")
 	}
 	return nil
 }
@@ -181,6 +187,9 @@ func (r *Request) parseProgram(a *authn.Attempt) error {
 			return errors.New("viewer must be pc, mobile or unbound")
 		}
 		a.Viewer = viewer
+		if r.SourceViewer != "" {
+			return errors.New("sourceViewer goes with program client only")
+		}
 	case "client":
 		a.Program = decision.ProgramClient
 		if r.Viewer != "" {

@@ -51,10 +51,12 @@ func (k *Keys) tag(key, uid, id, gateway string) string {
 }
 
 // EndID ends a session of a user that may never have been seen here: it is kept as ended, and made known to the
-// other sidecars, unless it was ended before. It says whether that ended anything.
+// other sidecars, unless it was ended before. It says whether that ended anything. Of one that was never seen,
+// observers are told no more than whose it was and when it began.
 func (s *Sessions) EndID(uid, id string, cause Cause) bool {
 	// What cannot be the id of a session that began would push those of others out of what is kept.
-	if begin := beginOf(id); begin.IsZero() || begin.After(s.Now().Add(maxSkew)) || id != strings.ToUpper(id) {
+	begin := beginOf(id)
+	if begin.IsZero() || begin.After(s.Now().Add(maxSkew)) || id != strings.ToUpper(id) {
 		return false
 	}
 	s.mu.Lock()
@@ -78,8 +80,6 @@ func (s *Sessions) EndID(uid, id string, cause Cause) bool {
 		s.tell(l, cause)
 		return true
 	}
-	if cause.told() {
-		s.Keep(&Live{Session: Session{ID: id, UID: uid}})
-	}
+	s.tell(&Live{Session: Session{ID: id, UID: uid, Begin: begin}}, cause)
 	return true
 }

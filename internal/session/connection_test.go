@@ -20,6 +20,9 @@ func TestEndByID(t *testing.T) {
 	if !elsewhere.EndID("uid-taro", l.ID, Stopped) {
 		t.Error("a session of another sidecar was not ended")
 	}
+	if diff := cmp.Diff([]string{l.ID + " Stopped"}, elsewhere.ended); diff != "" {
+		t.Errorf("observed elsewhere (-want +got):\n%s", diff)
+	}
 	if found, err := elsewhere.Find(token); err != nil || !found.Ended() {
 		t.Errorf("its token finds %+v, %v; want it ended", found, err)
 	}

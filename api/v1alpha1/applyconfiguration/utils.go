@@ -37,6 +37,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.EnforcementApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HandledReset"):
 		return &apiv1alpha1.HandledResetApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HistoryPolicy"):
+		return &apiv1alpha1.HistoryPolicyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HistoryStatus"):
+		return &apiv1alpha1.HistoryStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LastFailure"):
 		return &apiv1alpha1.LastFailureApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LocalReference"):
@@ -79,6 +83,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.RevokedDeviceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SessionPolicy"):
 		return &apiv1alpha1.SessionPolicyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SidecarLoss"):
+		return &apiv1alpha1.SidecarLossApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SlotResult"):
 		return &apiv1alpha1.SlotResultApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SlotStatus"):

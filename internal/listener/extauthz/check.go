@@ -127,7 +127,7 @@ func (c *checker) answer(ctx context.Context, r *request, p *place, arrival time
 	}
 	// Who shows nothing learns nothing: there is no decision whose time could tell.
 	c.metrics.failed(causeNoCredential)
-	return c.denied(r.text(acceptLanguage), authn.NewCorrelationID()), nil
+	return c.denied(r.text(acceptLanguage), authn.NewCorrelationID(arrival)), nil
 }
 
 // login logs in by Basic.
@@ -142,7 +142,7 @@ func (c *checker) login(ctx context.Context, r *request, p *place, arrival time.
 		c.metrics.failed(causeBusy)
 		return nil, errBusy
 	}
-	attempt.Listener, attempt.ID, attempt.Arrival, attempt.Source = ListenerName, authn.NewCorrelationID(), arrival, from.source
+	attempt.Listener, attempt.ID, attempt.Arrival, attempt.Source = ListenerName, authn.NewCorrelationID(arrival), arrival, from.source
 	result := c.service.Check(ctx, attempt)
 	if !result.Allowed() {
 		return c.deny(ctx, r, p, arrival, attempt.ID)

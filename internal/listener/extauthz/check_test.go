@@ -152,7 +152,7 @@ func TestASessionWithoutASlotHasNoSlotHeader(t *testing.T) {
 	}
 }
 
-var correlationID = regexp.MustCompile(`"correlationID":"[A-Z2-7]{26}"`)
+var correlationID = regexp.MustCompile(`"correlationID":"[0-7][0-9A-HJKMNP-TV-Z]{25}"`)
 
 // blank takes the one thing out of a denial in which denials may differ.
 func blank(t *testing.T, s seen) string {

@@ -83,7 +83,7 @@ func newFakeService() *fakeService {
 
 func denySession(r decision.Reason) authn.SessionResult {
 	return authn.SessionResult{
-		Outcome: decision.Outcome{Verdict: decision.Deny, Reason: r, Slot: decision.SlotPC}, ID: authn.NewCorrelationID(),
+		Outcome: decision.Outcome{Verdict: decision.Deny, Reason: r, Slot: decision.SlotPC}, ID: authn.NewCorrelationID(time.Now()),
 	}
 }
 

@@ -87,7 +87,7 @@ func (h *handler) logOut(w http.ResponseWriter, r *http.Request) {
 	if shown.session && !h.service.EndSession(shown.token, "") {
 		if h.enter(w) {
 			defer h.leave()
-			h.deny(w, r, arrival, authn.NewCorrelationID())
+			h.deny(w, r, arrival, authn.NewCorrelationID(arrival))
 		}
 		return
 	}

@@ -46,7 +46,7 @@ func (h *handler) check(w http.ResponseWriter, r *http.Request) {
 	default:
 		// Who shows nothing learns nothing: there is no decision whose time could tell.
 		h.metrics.failed(causeNoCredential)
-		h.writeDenied(w, r, authn.NewCorrelationID())
+		h.writeDenied(w, r, authn.NewCorrelationID(arrival))
 	}
 }
 
@@ -117,7 +117,7 @@ func (h *handler) basicLogin(r *http.Request) (*authn.Attempt, error) {
 
 // ask has the service answer a login.
 func (h *handler) ask(r *http.Request, a *authn.Attempt, arrival time.Time) authn.Result {
-	a.Listener, a.ID, a.Arrival, a.Source = ListenerName, authn.NewCorrelationID(), arrival, h.origin(r).source
+	a.Listener, a.ID, a.Arrival, a.Source = ListenerName, authn.NewCorrelationID(arrival), arrival, h.origin(r).source
 	return h.service.Check(r.Context(), a)
 }
 

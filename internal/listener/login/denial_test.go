@@ -20,7 +20,7 @@ import (
 
 var (
 	dateHeader    = regexp.MustCompile(`\r\nDate: [A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT\r\n`)
-	correlationID = regexp.MustCompile(`"correlationID":"[A-Z2-7]{26}"`)
+	correlationID = regexp.MustCompile(`"correlationID":"[0-7][0-9A-HJKMNP-TV-Z]{25}"`)
 )
 
 // blank takes out of a raw answer the two things in which denials may differ.

@@ -20,6 +20,7 @@ func FuzzLoginBody(f *testing.F) {
 	for _, seed := range []string{
 		goodBody, "", "null", "{}", `{"user":"a","password":"b","program":"client"}`,
 		`{"user":"\ud83d\ude00","password":"\u0000","program":"viewer","viewer":"unbound","destination":"d"}`,
+		`{"user":"u","password":"p","program":"client","sourceViewer":"v"}`,
 		`{"user":"a","user":"b"}`, proofBody(signed(f, newKey(f), "nonce", "n")), "\ufeff{}", strings.Repeat("[", 100), with(f, "macAddress", `"00-11-22-AA-BB-CC"`),
 	} {
 		f.Add(seed)
@@ -72,6 +73,9 @@ func assertBounded(t *testing.T, a *authn.Attempt) {
 	}
 	if n := len(a.Destination); n > loginbody.MaxDestinationBytes {
 		t.Fatalf("destination of %d bytes", n)
+	}
+	if n := len(a.SourceViewer); n > loginbody.MaxSourceViewerBytes || (n > 0 && a.Program != decision.ProgramClient) {
+		t.Fatalf("source viewer of %d bytes, program %s", n, a.Program)
 	}
 	if a.Proven != nil && a.Fingerprint != nil {
 		t.Fatal("a proof without a challenge holds")

@@ -91,7 +91,7 @@ func (h *handler) end(w http.ResponseWriter, r *http.Request, id string) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	h.deny(w, r, arrival, authn.NewCorrelationID())
+	h.deny(w, r, arrival, authn.NewCorrelationID(arrival))
 }
 
 func (h *handler) login(w http.ResponseWriter, r *http.Request) {
@@ -111,7 +111,7 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) {
 		h.readCertificate(r, attempt)
 	}
 	attempt.Listener = ListenerName
-	attempt.ID = authn.NewCorrelationID()
+	attempt.ID = authn.NewCorrelationID(arrival)
 	attempt.Arrival = arrival
 	attempt.Source = h.source(r)
 	result := h.service.Check(r.Context(), attempt)

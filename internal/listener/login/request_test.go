@@ -114,6 +114,9 @@ func TestBodiesThatAreNoLoginAreRefused(t *testing.T) {
 		"long destination":          {with(t, "destination", `"`+strings.Repeat("d", 254)+`"`), "destination must have 0 to 253 bytes"},
 		"line break in destination": {with(t, "destination", quoted[:5]+`\n`+quoted[5:]), "destination must not hold control characters"},
 		"C1 control in destination": {with(t, "destination", quoted[:5]+`\u0085`+quoted[5:]), "destination must not hold control characters"},
+		"viewer reached by another": {with(t, "sourceViewer", quoted), "sourceViewer goes with program client only"},
+		"long source viewer":        {`{"user":"hanako","password":"pw","program":"client","sourceViewer":"` + strings.Repeat("v", 254) + `"}`, "sourceViewer must have 0 to 253 bytes"},
+		"line break in a viewer":    {`{"user":"hanako","password":"pw","program":"client","sourceViewer":"a\nb"}`, "sourceViewer must not hold control characters"},
 
 		"8 KiB and one":   {with(t, "x", `"`+strings.Repeat("x", 8<<10)+`"`)[:8<<10+1], "the body is larger than 8192 bytes"},
 		"1 MiB":           {strings.Repeat(secret, 1<<20/len(secret)), "the body is larger than 8192 bytes"},
@@ -180,6 +183,12 @@ func TestBodiesBecomeAttempts(t *testing.T) {
 		"client": {
 			`{"user":"hanako","password":"pw","program":"client"}`,
 			func(a *authn.Attempt) { a.Program, a.Viewer = decision.ProgramClient, decision.ViewerUnknown }, false,
+		},
+		"client that a viewer reaches": {
+			`{"user":"hanako","password":"pw","program":"client","sourceViewer":"pc-of-taro"}`,
+			func(a *authn.Attempt) {
+				a.Program, a.Viewer, a.SourceViewer = decision.ProgramClient, decision.ViewerUnknown, "pc-of-taro"
+			}, false,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -40,7 +40,7 @@ var (
 
 // access answers an Access-Request. Whatever a reject's cause, it is the same bytes at the same time.
 func (h *Handler) access(ctx context.Context, x *exchange) {
-	id := authn.NewCorrelationID()
+	id := authn.NewCorrelationID(x.arrival)
 	attempt, err := h.attempt(x)
 	if err != nil {
 		h.Log.Info("Access-Request is refused", "correlationID", id, "client", x.client.Name, "problem", err.Error())

@@ -99,7 +99,7 @@ func TestTheAttemptIsRead(t *testing.T) {
 	}
 }
 
-var correlationID = regexp.MustCompile(`[A-Z2-7]{26}`)
+var correlationID = regexp.MustCompile(`[0-7][0-9A-HJKMNP-TV-Z]{25}`)
 
 // TestRejectsLookAlike: whatever was wrong, the reject is the same but for the id, and as late.
 func TestRejectsLookAlike(t *testing.T) {

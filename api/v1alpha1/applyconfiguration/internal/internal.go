@@ -245,6 +245,37 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: uid
       type:
         scalar: string
+- name: com.github.tegata-dev.tegata.api.v1alpha1.HistoryPolicy
+  map:
+    fields:
+    - name: retention
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 8760h
+    - name: unknownUserNames
+      type:
+        namedType: com.github.tegata-dev.tegata.api.v1alpha1.UnknownUserNames
+      default: Omit
+- name: com.github.tegata-dev.tegata.api.v1alpha1.HistoryStatus
+  map:
+    fields:
+    - name: lastLossTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: lostRecords
+      type:
+        scalar: numeric
+    - name: sidecars
+      type:
+        list:
+          elementType:
+            namedType: com.github.tegata-dev.tegata.api.v1alpha1.SidecarLoss
+          elementRelationship: associative
+          keys:
+          - lease
+    - name: waitingRecords
+      type:
+        scalar: numeric
 - name: com.github.tegata-dev.tegata.api.v1alpha1.LabelValue
   scalar: string
 - name: com.github.tegata-dev.tegata.api.v1alpha1.LastFailure
@@ -493,6 +524,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 10
+    - name: history
+      type:
+        namedType: com.github.tegata-dev.tegata.api.v1alpha1.HistoryPolicy
+      default: {}
     - name: host
       type:
         scalar: string
@@ -538,6 +573,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: fingerprintKeyID
       type:
         scalar: string
+    - name: history
+      type:
+        namedType: com.github.tegata-dev.tegata.api.v1alpha1.HistoryStatus
     - name: liveSidecars
       type:
         scalar: numeric
@@ -675,6 +713,15 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
       default: 8h
+- name: com.github.tegata-dev.tegata.api.v1alpha1.SidecarLoss
+  map:
+    fields:
+    - name: lease
+      type:
+        scalar: string
+    - name: lostRecords
+      type:
+        scalar: numeric
 - name: com.github.tegata-dev.tegata.api.v1alpha1.Slot
   scalar: string
 - name: com.github.tegata-dev.tegata.api.v1alpha1.SlotOutcome
@@ -750,6 +797,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: interval
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+- name: com.github.tegata-dev.tegata.api.v1alpha1.UnknownUserNames
+  scalar: string
 - name: com.github.tegata-dev.tegata.api.v1alpha1.UserSelector
   map:
     fields:

@@ -32,6 +32,8 @@ type RelayServerSpecApplyConfiguration struct {
 	Throttle *ThrottleApplyConfiguration `json:"throttle,omitempty"`
 	// session shapes what a successful login is good for.
 	Session *SessionPolicyApplyConfiguration `json:"session,omitempty"`
+	// history shapes what is kept of connection attempts by a history server, where the sidecars send it there.
+	History *HistoryPolicyApplyConfiguration `json:"history,omitempty"`
 	// maxStaleness is for how long a sidecar that has lost the API server keeps admitting devices that
 	// are already bound; after it, nobody is admitted. It is also the longest that a DeviceReset waits
 	// for a sidecar that has gone silent. Between 5s and 1h.
@@ -102,6 +104,14 @@ func (b *RelayServerSpecApplyConfiguration) WithThrottle(value *ThrottleApplyCon
 // If called multiple times, the Session field is set to the value of the last call.
 func (b *RelayServerSpecApplyConfiguration) WithSession(value *SessionPolicyApplyConfiguration) *RelayServerSpecApplyConfiguration {
 	b.Session = value
+	return b
+}
+
+// WithHistory sets the History field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the History field is set to the value of the last call.
+func (b *RelayServerSpecApplyConfiguration) WithHistory(value *HistoryPolicyApplyConfiguration) *RelayServerSpecApplyConfiguration {
+	b.History = value
 	return b
 }
 

@@ -16,8 +16,12 @@ import (
 type RelayServerStatusApplyConfiguration struct {
 	// observedGeneration is the generation of the spec that this status describes.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready, SidecarsLive, and RADIUSReady where there is spec.radius.
+	// conditions: Ready, SidecarsLive, RADIUSReady where there is spec.radius, and HistoryComplete where a sidecar
+	// sends records to a history server.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
+	// history is what the sidecars tell of the records that they send to a history server. It is absent until one
+	// of them does so.
+	History *HistoryStatusApplyConfiguration `json:"history,omitempty"`
 	// fingerprintKeyID is the id of the key under which new device digests are made.
 	FingerprintKeyID *string `json:"fingerprintKeyID,omitempty"`
 	// liveSidecars is how many sidecars hold a current Lease.
@@ -52,6 +56,14 @@ func (b *RelayServerStatusApplyConfiguration) WithConditions(values ...*v1.Condi
 		}
 		b.Conditions = append(b.Conditions, *values[i])
 	}
+	return b
+}
+
+// WithHistory sets the History field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the History field is set to the value of the last call.
+func (b *RelayServerStatusApplyConfiguration) WithHistory(value *HistoryStatusApplyConfiguration) *RelayServerStatusApplyConfiguration {
+	b.History = value
 	return b
 }
 

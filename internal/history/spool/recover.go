@@ -1,0 +1,163 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+)
+
+const (
+	cursorName = "cursor"
+	// setAsideSuffix marks files that could not be read. The newest of them are left for a person to look at.
+	setAsideSuffix = ".bad"
+	maxSetAside    = 4
+)
+
+var segmentNames = regexp.MustCompile(`^(\d{20})\.spool$`)
+
+// recover finds what earlier processes have left.
+func (s *Spool) recover() (Recovered, error) {
+	s.cursor = s.loadCursor()
+	s.next = s.cursor.segment + 1
+	var found Recovered
+	entries, err := os.ReadDir(s.o.Dir) // in the order of names
+	if err != nil {
+		return found, fmt.Errorf("read spool: %w", err)
+	}
+	for _, entry := range entries {
+		match := segmentNames.FindStringSubmatch(entry.Name())
+		if match == nil {
+			continue
+		}
+		number, err := strconv.ParseUint(match[1], 10, 64)
+		if err != nil || number > maxSegment {
+			continue
+		}
+		s.next = max(s.next, number+1)
+		if err := s.adopt(number); err != nil {
+			found.SetAside = append(found.SetAside, s.setAside(number))
+		}
+	}
+	s.forgetSetAside()
+	for _, seg := range s.segments {
+		found.Records += seg.records
+	}
+	s.waiting = found.Records
+	s.count()
+	return found, s.deleteAcknowledged()
+}
+
+var errNotOurs = errors.New("file does not begin as one of a spool")
+
+// adopt takes over a file. Its error says that it cannot be read.
+func (s *Spool) adopt(number uint64) error {
+	seg := &segment{number: number, sealed: true}
+	path := s.path(segmentName(number))
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	seg.size = info.Size()
+	s.bytes += seg.size
+	// One without a header was being made when its process ended: it holds nothing.
+	if number < s.cursor.segment || seg.size < headerBytes {
+		s.acknowledged = append(s.acknowledged, seg)
+		return nil
+	}
+	if err := s.inspect(seg, path); err != nil {
+		s.bytes -= seg.size
+		seg.close()
+		return err
+	}
+	if number == s.cursor.segment {
+		// Of what was acknowledged, the end may have been lost with the power.
+		s.cursor.offset = min(s.cursor.offset, seg.size)
+	}
+	s.segments = append(s.segments, seg)
+	return nil
+}
+
+// inspect counts the records of a file that are not acknowledged.
+func (s *Spool) inspect(seg *segment, path string) error {
+	if err := seg.open(path); err != nil {
+		return err
+	}
+	begin := make([]byte, headerBytes)
+	if _, err := seg.file.ReadAt(begin, 0); err != nil {
+		return err
+	}
+	if string(begin) != header {
+		return errNotOurs
+	}
+	b := Batch{end: position{seg.number, headerBytes}}
+	if seg.number == s.cursor.segment {
+		b.end.offset = max(headerBytes, min(s.cursor.offset, seg.size))
+	}
+	for b.end.offset < seg.size {
+		b.Records = b.Records[:0]
+		if err := s.read(seg, &b, windowBytes, windowBytes); err != nil {
+			return err
+		}
+		seg.records += len(b.Records)
+	}
+	seg.close()
+	return nil
+}
+
+// setAside renames a file that cannot be read, and says its new name. It may be gone.
+func (s *Spool) setAside(number uint64) string {
+	name := segmentName(number)
+	if err := os.Rename(s.path(name), s.path(name+setAsideSuffix)); err != nil {
+		return name
+	}
+	return name + setAsideSuffix
+}
+
+// forgetSetAside deletes all but the newest.
+func (s *Spool) forgetSetAside() {
+	matches, err := fs.Glob(os.DirFS(s.o.Dir), "*"+setAsideSuffix)
+	if err != nil {
+		return
+	}
+	slices.Sort(matches)
+	for _, name := range matches[:max(0, len(matches)-maxSetAside)] {
+		_ = os.Remove(s.path(name)) // tried again at the next start
+	}
+}
+
+// The cursor is a line of text: the segment, the offset in it, and a checksum of both. It is not synced. One that is
+// old, torn or lost has records sent again, which does no harm.
+func (s *Spool) storeCursor() error {
+	text := fmt.Sprintf("%d %d", s.cursor.segment, s.cursor.offset)
+	line := fmt.Sprintf("%s %08x\n", text, crc32.Checksum([]byte(text), castagnoli))
+	temporary := s.path(cursorName + ".new")
+	if err := os.WriteFile(temporary, []byte(line), 0o600); err != nil {
+		return fmt.Errorf("note what was sent: %w", err)
+	}
+	if err := os.Rename(temporary, s.path(cursorName)); err != nil {
+		return fmt.Errorf("note what was sent: %w", err)
+	}
+	return nil
+}
+
+func (s *Spool) loadCursor() position {
+	content, err := os.ReadFile(s.path(cursorName))
+	if err != nil {
+		return position{}
+	}
+	var p position
+	var sum uint32
+	if n, err := fmt.Sscanf(string(content), "%d %d %x\n", &p.segment, &p.offset, &sum); err != nil || n != 3 {
+		return position{}
+	}
+	text := fmt.Sprintf("%d %d", p.segment, p.offset)
+	if sum != crc32.Checksum([]byte(text), castagnoli) || p.offset < 0 || p.segment > maxSegment {
+		return position{}
+	}
+	return p
+}
