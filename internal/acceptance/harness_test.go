@@ -56,7 +56,7 @@ func program(t *testing.T, name string) string {
 		if programs.dir, programs.err = os.MkdirTemp("", "tegata-acceptance-"); programs.err != nil {
 			return
 		}
-		build := exec.Command("go", "build", "-o", programs.dir+"/", "./cmd/manager", "./cmd/sidecar")
+		build := exec.Command("go", "build", "-o", programs.dir+"/", "./cmd/manager", "./cmd/sidecar", "./cmd/history")
 		build.Dir = filepath.Join("..", "..")
 		if out, err := build.CombinedOutput(); err != nil {
 			programs.err = fmt.Errorf("build the programs: %w\n%s", err, out)
