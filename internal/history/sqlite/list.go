@@ -315,8 +315,12 @@ func (p *pager) streams(tx *reading) ([]*stream, error) {
 			streams = append(streams, &stream{text: text, a: a, b: b, low: p.low, high: p.high})
 		}
 	}
+	chunk := min(max(4, 2*p.q.Limit/len(streams)), p.q.Limit+1, maxChunk)
+	if !p.q.Indexed() { // many are read for each that matches
+		chunk = max(chunk, 64)
+	}
 	for _, s := range streams {
-		s.chunk = min(max(4, 2*p.q.Limit/len(streams)), p.q.Limit+1, maxChunk)
+		s.chunk = chunk
 	}
 	return streams, nil
 }
