@@ -125,6 +125,7 @@ func (b *batch) putAll(ctx context.Context, records []*history.Record) error {
 		return err
 	}
 	b.begun = true
+	b.changes = make([]history.Change, 0, len(records))
 	for _, r := range records {
 		if err := ctx.Err(); err != nil {
 			return err
