@@ -16,7 +16,7 @@ import (
 // so many Puts: that is how much there is to read when a file is opened.
 const (
 	foldAccounts = 64 << 10
-	foldPuts     = 1 << 10
+	foldPuts     = 256
 )
 
 // delta is what an account's usage is more.
