@@ -327,12 +327,12 @@ func TestNewerFile(t *testing.T) {
 func TestForgottenIsErased(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)
-	const marks = 40
-	for n := range 60 {
+	const marks = 12
+	for n := range 30 {
 		var batch []history.Record
 		for i := range 50 { // scattered over users, so that pages are split and merged
 			r := attempt((n*50 + i) % 1300)
-			r.ID[15], r.ID[14] = byte(i), byte(n)
+			r.ID[15], r.ID[14] = byte(i), byte(n) // no two the same
 			r.User = fmt.Sprintf("user-%d", (n*7919+i*104729)%997)
 			r.UserName = "typed " + r.User
 			if i == 7 {
@@ -380,7 +380,7 @@ func inFiles(t *testing.T, dir, name string) bool {
 func TestManyMonths(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	var all []history.Record
-	for n := range 3 * maxOpen {
+	for n := range maxOpen + 3 {
 		all = append(all, attempt(n*31*48))
 	}
 	put(t, s, all...)

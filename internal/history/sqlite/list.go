@@ -115,7 +115,7 @@ func (s *Store) List(ctx context.Context, q history.Query) (history.Page, error)
 	if q.Limit < 1 || q.Limit > history.MaxPage {
 		return history.Page{}, fmt.Errorf("list records: a page has 1 to %d of them, not %d", history.MaxPage, q.Limit)
 	}
-	p := &pager{q: q, left: maxRead}
+	p := &pager{q: q, left: s.maxRead}
 	months := s.allMonths()
 	if !p.bound(months) {
 		return history.Page{}, nil

@@ -63,14 +63,8 @@ func TestBoundedPage(t *testing.T) {
 	rare := attempt(0)
 	rare.SourceAddress = "203.0.113.99"
 	put(t, s, rare)
-	for from := 0; from < maxRead; from += 2500 {
-		batch := make([]history.Record, 2500)
-		for i := range batch {
-			batch[i] = attempt(1 + (from+i)%40)
-			batch[i].ID[14], batch[i].ID[15] = byte((from+i)>>8), byte(from+i)
-		}
-		put(t, s, batch...)
-	}
+	s.maxRead = 100
+	put(t, s, attempts(1, 1+s.maxRead)...)
 	q := history.Query{Limit: 50, Filter: history.Filter{SourceAddress: rare.SourceAddress}}
 	page, err := s.List(t.Context(), q)
 	if err != nil || len(page.Records) > 0 || page.Next == (history.ID{}) {

@@ -40,8 +40,9 @@ type Store struct {
 	writer chan struct{}
 	// recent are the months that were written last, of who holds writer. Each is in use.
 	recent []*month
-	// settings are added to those of the connections that write, in tests.
+	// What tests change: settings are added to those of the connections that write.
 	settings []string
+	maxRead  int
 
 	mu      sync.Mutex
 	closed  bool
@@ -67,7 +68,7 @@ func openWith(ctx context.Context, dir string, settings ...string) (*Store, erro
 		return nil, fmt.Errorf("open history in %s: %w", dir, err)
 	}
 	s := &Store{
-		dir: dir, lock: lock, writer: make(chan struct{}, 1), settings: settings,
+		dir: dir, lock: lock, writer: make(chan struct{}, 1), settings: settings, maxRead: maxRead,
 		open: map[monthKey]*month{}, opening: map[monthKey]bool{}, settled: map[monthKey]bool{},
 	}
 	s.idle = sync.NewCond(&s.mu)
