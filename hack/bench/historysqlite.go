@@ -158,7 +158,7 @@ func newSQLiteIngest(ctx context.Context, l *lab, a *attempts) (*sqliteIngest, e
 	return b, err
 }
 
-// openSQLite has the settings of the store (docs/history-storage.md).
+// openSQLite has the settings of the store (docs/history-sqlite.md).
 func openSQLite(path string, more ...string) (*sql.DB, error) {
 	q := url.Values{"_pragma": append([]string{"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", "cache_size(-16384)", "wal_autocheckpoint(8192)"}, more...)}
 	db, err := sql.Open("sqlite", "file:"+path+"?"+q.Encode())

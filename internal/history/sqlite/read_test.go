@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -74,6 +75,29 @@ func TestBoundedPage(t *testing.T) {
 	page, err = s.List(t.Context(), q)
 	if diff := cmp.Diff(history.Page{Records: []history.Record{rare}}, page); err != nil || diff != "" {
 		t.Errorf("the second page: %v (-want +got):\n%s", err, diff)
+	}
+}
+
+// TestMadeUpReasons has one relay tell of more reasons than can be merged: others' pages are found as before.
+func TestMadeUpReasons(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	s.maxRead = 100
+	batch := []history.Record{attempt(2)}
+	batch[0].Result, batch[0].Reason = history.Failure, "DeviceRevoked"
+	batch[0].End, batch[0].EndTime, batch[0].Expire = history.EndNone, 0, 0
+	for n := range maxStreams + 10 {
+		r := attempt(3)
+		r.ID[14], r.ID[15] = byte(n>>8), byte(n)
+		batch = append(batch, r)
+		r.Server, r.Result, r.Reason = "asp2", history.Failure, fmt.Sprintf("Reason%c%c", 'A'+n/26, 'A'+n%26)
+		r.ID[13]++
+		batch = append(batch, r)
+	}
+	put(t, s, batch...)
+	q := history.Query{Limit: 50, Filter: history.Filter{Namespace: "relays", Server: "asp1", Reason: "DeviceRevoked"}}
+	page, err := s.List(t.Context(), q)
+	if diff := cmp.Diff(history.Page{Records: batch[:1]}, page); err != nil || diff != "" {
+		t.Errorf("the other relay's: %v (-want +got):\n%s", err, diff)
 	}
 }
 

@@ -151,6 +151,11 @@ func (s *Store) openLocked(ctx context.Context, key monthKey) (*month, error) {
 	s.opening[key] = true
 	s.mu.Unlock()
 	m, err := openMonth(context.WithoutCancel(ctx), key, s.path(key), s.settings...)
+	if _, there := slices.BinarySearch(s.allMonths(), key); err == nil && !there {
+		if err = syncDirectory(s.dir); err != nil {
+			err = errors.Join(err, m.close())
+		}
+	}
 	s.mu.Lock()
 	delete(s.opening, key)
 	s.idle.Broadcast()

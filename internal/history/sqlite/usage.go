@@ -192,7 +192,8 @@ func (m *month) recheck(account int64) error {
 func (m *month) ends(account int64) (first, last int64, err error) {
 	rows, err := m.rows(`SELECT
   (SELECT id FROM record INDEXED BY by_account WHERE account = ?1 AND kind = k.id ORDER BY id LIMIT 1),
-  (SELECT id FROM record INDEXED BY by_account WHERE account = ?1 AND kind = k.id ORDER BY id DESC LIMIT 1) FROM kind k`, account)
+  (SELECT id FROM record INDEXED BY by_account WHERE account = ?1 AND kind = k.id ORDER BY id DESC LIMIT 1)
+  FROM kind k WHERE k.relay = (SELECT relay FROM account WHERE id = ?1)`, account)
 	if err != nil {
 		return 0, 0, err
 	}
