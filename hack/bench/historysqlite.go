@@ -42,6 +42,13 @@ func measureSQLitePages(ctx context.Context, l *lab) (rows []Row, err error) {
 	}
 	many, few := newAttempts(scale(l, 10_000_000, 1_000_000)), newAttempts(scale(l, 1_000_000, 100_000))
 	var stores [2]*sqlite.Store
+	defer func() {
+		for _, s := range stores {
+			if s != nil {
+				err = errors.Join(err, s.Close())
+			}
+		}
+	}()
 	var size int64
 	for i, a := range []*attempts{few, many} {
 		dir := filepath.Join(l.dir, fmt.Sprintf("history-%d", i))
@@ -51,7 +58,6 @@ func measureSQLitePages(ctx context.Context, l *lab) (rows []Row, err error) {
 		if stores[i], err = sqlite.Open(ctx, dir); err != nil {
 			return nil, err
 		}
-		defer func() { err = errors.Join(err, stores[i].Close(), os.RemoveAll(dir)) }()
 	}
 	rows, err = pageRows(ctx, scale(l, 200, 40), stores[0], stores[1], few, many)
 	if err != nil {
