@@ -11,9 +11,16 @@ import (
 type dictionary struct {
 	// young are the profiles used since there were half as many as may be; old those of the time before.
 	young, old map[hash]profileKeys
-	kinds      map[[3]string]int64
-	tellers    map[[2]string]int64
+	kinds      map[kindWords]int64
+	tellers    map[tellerWords]int64
 }
+
+type kindWords struct {
+	relay                   int64
+	program, result, reason string
+}
+
+type tellerWords struct{ listener, sidecar string }
 
 // profileKeys are the numbers that follow from a profile.
 type profileKeys struct{ profile, account, relay, space int64 }
@@ -26,7 +33,7 @@ const (
 func (d *dictionary) clear() {
 	*d = dictionary{
 		young: map[hash]profileKeys{}, old: map[hash]profileKeys{},
-		kinds: map[[3]string]int64{}, tellers: map[[2]string]int64{},
+		kinds: map[kindWords]int64{}, tellers: map[tellerWords]int64{},
 	}
 }
 
@@ -55,10 +62,10 @@ func (m *month) keysOf(r *history.Record) (keys, error) {
 		return keys{}, err
 	}
 	k := keys{space: p.space, relay: p.relay, account: p.account, profile: p.profile}
-	if k.kind, err = word(m, m.known.kinds, [3]string{r.Program, string(r.Result), r.Reason}, "kind (program, result, reason)"); err != nil {
+	if k.kind, err = m.kindOf(p.relay, r); err != nil {
 		return keys{}, err
 	}
-	k.teller, err = word(m, m.known.tellers, [2]string{r.Listener, r.Sidecar}, "teller (listener, sidecar)")
+	k.teller, err = m.tellerOf(r)
 	return k, err
 }
 
@@ -115,27 +122,29 @@ func (m *month) relayOf(namespace, server string) (id, space int64, err error) {
 	return id, space, err
 }
 
-// word is the number of words in a table, given with its columns: kind or teller.
-func word[K [2]string | [3]string](m *month, known map[K]int64, words K, table string) (id int64, err error) {
+func (m *month) kindOf(relay int64, r *history.Record) (int64, error) {
+	words := kindWords{relay, r.Program, string(r.Result), r.Reason}
+	return number(m, m.known.kinds, words,
+		"INSERT INTO kind (relay, program, result, reason) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		"SELECT id FROM kind WHERE relay = ? AND program = ? AND result = ? AND reason = ?",
+		relay, r.Program, string(r.Result), r.Reason)
+}
+
+func (m *month) tellerOf(r *history.Record) (int64, error) {
+	return number(m, m.known.tellers, tellerWords{r.Listener, r.Sidecar},
+		"INSERT INTO teller (listener, sidecar) VALUES (?, ?) ON CONFLICT DO NOTHING",
+		"SELECT id FROM teller WHERE listener = ? AND sidecar = ?", r.Listener, r.Sidecar)
+}
+
+// number is that of words, which get one when they have none.
+func number[K comparable](m *month, known map[K]int64, words K, add, find string, args ...any) (id int64, err error) {
 	if id, ok := known[words]; ok {
 		return id, nil
 	}
-	var args []any
-	switch w := any(words).(type) {
-	case [2]string:
-		args = []any{w[0], w[1]}
-	case [3]string:
-		args = []any{w[0], w[1], w[2]}
-	}
-	insert := "INSERT INTO " + table + " VALUES (?1, ?2" + map[int]string{2: "", 3: ", ?3"}[len(args)] + ") ON CONFLICT DO NOTHING"
-	if _, err := m.exec(insert, args...); err != nil {
+	if _, err := m.exec(add, args...); err != nil {
 		return 0, err
 	}
-	text := "SELECT id FROM kind WHERE program = ? AND result = ? AND reason = ?"
-	if len(args) == 2 {
-		text = "SELECT id FROM teller WHERE listener = ? AND sidecar = ?"
-	}
-	if err := m.scanRow([]any{&id}, text, args...); err != nil {
+	if err := m.scanRow([]any{&id}, find, args...); err != nil {
 		return 0, err
 	}
 	if len(known) >= maxWords {

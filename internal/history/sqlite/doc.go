@@ -1,5 +1,5 @@
 // Package sqlite keeps the access history in SQLite files: one a month, by the UTC month in which an attempt began,
-// so that a month is dropped by removing a file, and one for what outlives them. docs/history-storage.md describes
+// so that a month is dropped by removing a file, and one for what outlives them. docs/history-sqlite.md describes
 // them.
 //
 // The directory is one process's. The package must not know who sends records or who asks for them, and must not

@@ -115,7 +115,7 @@ func (s *Store) List(ctx context.Context, q history.Query) (history.Page, error)
 	if q.Limit < 1 || q.Limit > history.MaxPage {
 		return history.Page{}, fmt.Errorf("list records: a page has 1 to %d of them, not %d", history.MaxPage, q.Limit)
 	}
-	p := &pager{q: q, left: maxRead}
+	p := &pager{q: q, left: s.maxRead}
 	months := s.allMonths()
 	if !p.bound(months) {
 		return history.Page{}, nil
@@ -293,30 +293,37 @@ func (p *pager) streams(tx *reading) ([]*stream, error) {
 	if err != nil || len(relays) == 0 {
 		return nil, err
 	}
-	kinds, all, err := p.kinds(tx)
-	if err != nil {
-		return nil, err
-	}
-	text, of := selectRelay, relays
-	if p.q.User != "" {
-		text = selectAccount
-		if of, err = p.accounts(tx, relays); err != nil {
+	var streams []*stream
+	for _, relay := range relays {
+		kinds, all, err := p.kinds(tx, relay)
+		if err != nil {
 			return nil, err
 		}
-	}
-	if n := len(of) * len(kinds); n == 0 {
-		return nil, nil
-	} else if n > maxStreams || text == selectRelay && !chosen && all {
-		return []*stream{{text: selectAll, low: p.low, high: p.high, chunk: min(p.q.Limit+1, maxChunk)}}, nil
-	}
-	var streams []*stream
-	for _, a := range of {
-		for _, b := range kinds {
-			streams = append(streams, &stream{text: text, a: a, b: b, low: p.low, high: p.high})
+		chosen = chosen || !all
+		text, of := selectRelay, relay
+		if p.q.User != "" {
+			text, chosen = selectAccount, true
+			of, err = p.account(tx, relay)
+			if isNone(err) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		for _, kind := range kinds {
+			streams = append(streams, &stream{text: text, a: of, b: kind, low: p.low, high: p.high})
 		}
 	}
+	if len(streams) > maxStreams || len(streams) > 0 && !chosen {
+		streams = []*stream{{text: selectAll, low: p.low, high: p.high}}
+	}
+	chunk := min(max(4, 2*p.q.Limit/max(1, len(streams))), p.q.Limit+1, maxChunk)
+	if !p.q.Indexed() { // many are read for each that matches
+		chunk = max(chunk, 64)
+	}
 	for _, s := range streams {
-		s.chunk = min(max(4, 2*p.q.Limit/len(streams)), p.q.Limit+1, maxChunk)
+		s.chunk = chunk
 	}
 	return streams, nil
 }
@@ -341,10 +348,10 @@ func (p *pager) relays(tx *reading) (ids []int64, chosen bool, err error) {
 	return ids, chosen, err
 }
 
-// kinds are those that the filter chooses, and whether that is all of them.
-func (p *pager) kinds(tx *reading) (ids []int64, all bool, err error) {
+// kinds are those of a relay that the filter chooses, and whether that is all of them.
+func (p *pager) kinds(tx *reading, relay int64) (ids []int64, all bool, err error) {
 	all = true
-	err = tx.each("SELECT id, program, result, reason FROM kind", nil, func(rows *sql.Rows) error {
+	err = tx.each("SELECT id, program, result, reason FROM kind WHERE relay = ?", []any{relay}, func(rows *sql.Rows) error {
 		var (
 			id                      int64
 			program, result, reason string
@@ -362,19 +369,10 @@ func (p *pager) kinds(tx *reading) (ids []int64, all bool, err error) {
 	return ids, all, err
 }
 
-func (p *pager) accounts(tx *reading, relays []int64) (ids []int64, err error) {
-	for _, relay := range relays {
-		var id int64
-		err := tx.row("SELECT id FROM account WHERE relay = ? AND user = ?", []any{relay, p.q.User}, &id)
-		if isNone(err) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		ids = append(ids, id)
-	}
-	return ids, nil
+// account is that of the filter's user.
+func (p *pager) account(tx *reading, relay int64) (id int64, err error) {
+	err = tx.row("SELECT id FROM account WHERE relay = ? AND user = ?", []any{relay, p.q.User}, &id)
+	return id, err
 }
 
 func is(want, got string) bool { return want == "" || want == got }

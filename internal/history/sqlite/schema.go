@@ -8,8 +8,9 @@ const schemaVersion = 1
 //
 //   - relay: a RelayServer. Relays of one namespace share a space, for an ID is its namespace's.
 //   - account: a user of a relay; the one without a name is nobody.
-//   - kind: the program, result and reason of an attempt. There are few dozens: any choice of them is found by
-//     merging what is found of each.
+//   - kind: the program, result and reason of a relay's attempts. There are few dozens: any choice of them is found
+//     by merging what is found of each. Each relay has its own, for one that makes up reasons is to slow down nobody
+//     else.
 //   - teller: who answered.
 //   - profile: the rest of what does not differ from one attempt to the next from the same device. Its hash is of
 //     all its texts and its account's.
@@ -20,8 +21,8 @@ const schema = `
 CREATE TABLE relay (id INTEGER PRIMARY KEY, space INTEGER NOT NULL, namespace TEXT NOT NULL, server TEXT NOT NULL,
   UNIQUE (namespace, server));
 CREATE TABLE account (id INTEGER PRIMARY KEY, relay INTEGER NOT NULL, user TEXT NOT NULL, UNIQUE (relay, user));
-CREATE TABLE kind (id INTEGER PRIMARY KEY, program TEXT NOT NULL, result TEXT NOT NULL, reason TEXT NOT NULL,
-  UNIQUE (program, result, reason));
+CREATE TABLE kind (id INTEGER PRIMARY KEY, relay INTEGER NOT NULL, program TEXT NOT NULL, result TEXT NOT NULL,
+  reason TEXT NOT NULL, UNIQUE (relay, program, result, reason));
 CREATE TABLE teller (id INTEGER PRIMARY KEY, listener TEXT NOT NULL, sidecar TEXT NOT NULL, UNIQUE (listener, sidecar));
 CREATE TABLE profile (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, account INTEGER NOT NULL,
   user_name TEXT NOT NULL, viewer TEXT NOT NULL, slot TEXT NOT NULL, mac TEXT NOT NULL, digest TEXT NOT NULL,
@@ -73,13 +74,15 @@ const (
   CROSS JOIN kind k ON k.id = r.kind CROSS JOIN profile p ON p.id = r.profile CROSS JOIN teller t ON t.id = r.teller `
 
 	selectOne = columns + joins + `WHERE r.id = ?1 AND r.space = ?2`
+	// SQLite plans a statement anew whenever another number is bound as its LIMIT, but not where that is a sum.
+	//
 	// The streams: the records of an account or a relay of one kind, or all, newest first, from a bound to a bound.
 	selectAccount = columns + `INDEXED BY by_account` + joins +
-		`WHERE r.account = ?1 AND r.kind = ?2 AND r.id >= ?3 AND r.id < ?4 ORDER BY r.id DESC LIMIT ?5`
+		`WHERE r.account = ?1 AND r.kind = ?2 AND r.id >= ?3 AND r.id < ?4 ORDER BY r.id DESC LIMIT ?5 + 0`
 	selectRelay = columns + `INDEXED BY by_relay` + joins +
-		`WHERE r.relay = ?1 AND r.kind = ?2 AND r.id >= ?3 AND r.id < ?4 ORDER BY r.id DESC LIMIT ?5`
+		`WHERE r.relay = ?1 AND r.kind = ?2 AND r.id >= ?3 AND r.id < ?4 ORDER BY r.id DESC LIMIT ?5 + 0`
 	selectAll = columns + joins +
-		`WHERE r.id >= ?3 AND (r.id, r.space) < (?4, ?1) AND ?2 IS NOT NULL ORDER BY r.id DESC, r.space DESC LIMIT ?5`
+		`WHERE r.id >= ?3 AND (r.id, r.space) < (?4, ?1) AND ?2 IS NOT NULL ORDER BY r.id DESC, r.space DESC LIMIT ?5 + 0`
 	selectOpen = columns + `INDEXED BY by_open` + joins +
-		`WHERE r.open_until < ?1 ORDER BY r.open_until LIMIT ?2`
+		`WHERE r.open_until < ?1 ORDER BY r.open_until LIMIT ?2 + 0`
 )
