@@ -100,7 +100,10 @@ func (e *expiry) next(ctx context.Context) (dropped int, more bool, err error) {
 		}
 		return dropMonth(ctx, tx, m)
 	})
-	return dropped, more, err
+	if err != nil {
+		return 0, false, err // all of it was taken back
+	}
+	return dropped, more, nil
 }
 
 // forgetTotals comes first: whatever becomes of the records, no more is counted for them.

@@ -36,7 +36,7 @@ func (s *Store) Get(ctx context.Context, namespace string, id history.ID) (histo
 
 // noSuch makes of a month that is not there a record that is not.
 func noSuch(err error) error {
-	if is(err, undefinedTable) {
+	if isMonthMissing(err) {
 		return history.ErrNotFound
 	}
 	return fmt.Errorf("get a record: %w", err)
@@ -66,7 +66,7 @@ func (s *Store) List(ctx context.Context, q history.Query) (history.Page, error)
 	return p.page(), nil
 }
 
-// pager gathers a page, month by month from the newest.
+// pager gathers a page: most often from the newest month, and from more and more at a time where matches are rare.
 type pager struct {
 	store *Store
 	query history.Query
@@ -111,12 +111,11 @@ func (p *pager) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range months {
-		if err := p.readMonth(ctx, m); err != nil {
+	for step := 1; len(months) > 0 && !p.full(); step *= 2 {
+		some := months[:min(step, len(months))]
+		months = months[len(some):]
+		if err := p.readMonths(ctx, some); err != nil {
 			return err
-		}
-		if p.full() {
-			return nil
 		}
 	}
 	return nil
@@ -180,14 +179,14 @@ func idsOf(streams []*stream) []int32 {
 	return ids
 }
 
-// readMonth reads until the page is full or the month is over.
-func (p *pager) readMonth(ctx context.Context, m monthRuns) error {
+// readMonths reads until the page is full or the months are over.
+func (p *pager) readMonths(ctx context.Context, months []monthRuns) error {
 	for !p.full() {
 		want := p.limit + 1 - len(p.found)
 		if !p.query.Indexed() {
 			want = min(maxRead-p.read, history.MaxPage)
 		}
-		rows, err := p.readSome(ctx, m, want)
+		rows, err := p.readSome(ctx, months, want)
 		if err != nil {
 			return err
 		}
@@ -213,26 +212,38 @@ func (p *pager) take(rows []row) {
 	p.unfinished = !p.query.Indexed() && p.read >= maxRead
 }
 
-// readSome reads the next records of a month: of each stream as many as the page may take, by index alone, and of
+// readSome reads the next records of some months: of each stream as many as the page may take, by index alone, and of
 // those the newest.
-func (p *pager) readSome(ctx context.Context, m monthRuns, want int) ([]row, error) {
-	arguments := []any{m.streams, uuidOf(p.from), uuidOf(p.before), want}
+func (p *pager) readSome(ctx context.Context, months []monthRuns, want int) ([]row, error) {
+	var streams []int32
+	var froms, befores [][16]byte
+	for _, m := range months {
+		from, before := idAt(m.month.begin()), idAt((m.month + 1).begin())
+		for _, id := range m.streams {
+			streams, froms, befores = append(streams, id), append(froms, uuidOf(from)), append(befores, uuidOf(before))
+		}
+	}
+	arguments := []any{streams, froms, befores, uuidOf(p.from), uuidOf(p.before), want}
 	user := ""
 	if p.query.User != "" {
-		user = "r.relay_user = $5 AND r.relay_user <> '' AND"
+		user = "r.relay_user = $7 AND r.relay_user <> '' AND"
 		arguments = append(arguments, p.query.User)
 	}
-	table := m.month.table()
+	table := "records" // whose partitions are chosen while it runs
+	if len(months) == 1 {
+		table = months[0].month.table()
+	}
 	rows, err := p.store.pool.Query(ctx, fmt.Sprintf(`SELECT %s FROM (
-			SELECT run.id, s.stream FROM unnest($1::int[]) AS s(stream) CROSS JOIN LATERAL (
-				SELECT r.id FROM %s r WHERE %s r.stream = s.stream AND r.id >= $2 AND r.id < $3 ORDER BY r.id DESC LIMIT $4) run
-			ORDER BY run.id DESC LIMIT $4) page
+			SELECT run.id, s.stream FROM unnest($1::int[], $2::uuid[], $3::uuid[]) AS s(stream, lower, upper) CROSS JOIN LATERAL (
+				SELECT r.id FROM %s r WHERE %s r.stream = s.stream AND r.id >= greatest(s.lower, $4) AND r.id < least(s.upper, $5)
+				ORDER BY r.id DESC LIMIT $6) run
+			ORDER BY run.id DESC LIMIT $6) page
 		JOIN %s r ON r.id = page.id AND r.stream = page.stream ORDER BY r.id DESC`, selected, table, user, table), arguments...)
 	if err != nil {
 		return nil, err
 	}
 	found, err := p.store.collect(ctx, p.store.pool, rows)
-	if is(err, undefinedTable) { // it was dropped since the months were read
+	if isMonthMissing(err) { // it was dropped since the months were read
 		return nil, nil
 	}
 	return found, err

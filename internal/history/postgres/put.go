@@ -16,7 +16,7 @@ func (s *Store) Put(ctx context.Context, records []history.Record) (history.Stor
 		return history.Stored{}, nil
 	}
 	stored, err := s.put(ctx, records)
-	if is(err, undefinedTable) { // a month was dropped that this store has seen
+	if isMonthMissing(err) { // a month was dropped that this store has seen
 		s.months.clear()
 		stored, err = s.put(ctx, records)
 	}
