@@ -64,12 +64,18 @@ func (a *attempts) record(at time.Time) history.Record {
 	r.Server, r.User = fmt.Sprintf("asp%d", user%3), userName(user)
 	r.UserName, r.Destination, r.Sidecar = r.User, "desk-"+r.User, r.Server+"-7f9c4d5b6-x2x4q"
 	r.SourceAddress = fmt.Sprintf("192.0.%d.%d", user%256, a.random.IntN(256))
-	r.MACAddress, r.DeviceDigest = "00:00:5e:00:53:01", "key1:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopq"
+	device := 0
 	switch a.random.IntN(10) {
 	case 0:
-		r.Viewer, r.Slot = "mobile", "mobile"
+		r.Viewer, r.Slot, device = "mobile", "mobile", 1
+		r.SourceAddress = fmt.Sprintf("2001:db8:%x:%x::%x", user%65536, a.random.IntN(16), a.random.Uint32())
 	case 1, 2:
 		r.Program, r.Viewer, r.Slot = "client", "", ""
+	}
+	r.MACAddress = fmt.Sprintf("00:00:5e:%02x:%02x:%02x", user>>8&255, user&255, device)
+	r.DeviceDigest = fmt.Sprintf("k1:%043d", user*2+device)
+	if a.random.IntN(50) == 0 { // most have the record's own
+		r.CorrelationID = r.ID.String()
 	}
 	if a.random.IntN(4) == 0 {
 		r.Result, r.Reason = history.Failure, benchReasons[a.random.IntN(len(benchReasons))]
@@ -147,8 +153,7 @@ func pageRows(ctx context.Context, rounds int, small, large history.Store, few, 
 		if found == 0 {
 			return rows, fmt.Errorf("%s page: there is nothing on it", q.what)
 		}
-		f := q.of(many, 0)
-		if !f.Indexed() { // it reads a bounded number of others, and is not one of the page's own filters
+		if f := q.of(many, 0); !f.Indexed() { // it reads a bounded number of others, and is none of the page's own filters
 			rows = append(rows, Row{What: q.what + " page, 95 of 100", Unit: nanoseconds, Figure: Figure(quantile(times[1], 0.95))})
 			continue
 		}

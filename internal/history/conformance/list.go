@@ -125,7 +125,7 @@ func testSpan(_ *testing.T, s *subject) {
 	}
 	s.put(m.shuffled(all)...)
 	want := newModel(all...)
-	at := func(d time.Duration) time.Time { return began.Add(d) }
+	at := began.Add
 	zone := time.FixedZone("JST", 9*3600)
 	for name, f := range map[string]history.Filter{
 		"since":                     {Since: at(10 * time.Millisecond)},
