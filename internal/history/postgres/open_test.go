@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -121,4 +122,85 @@ func TestMadeUpReasons(t *testing.T) {
 		t.Error("300 reasons are kept")
 	}
 	put(t, s, records[:30]...)
+}
+
+// TestOwnSchemaSuffices has a user without any right but to a schema of a database that is shared with others.
+func TestOwnSchemaSuffices(t *testing.T) {
+	server := postgrestest.Shared(t)
+	url := postgrestest.Database(t, server)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context()) //nolint:errcheck // the test is over
+	for _, statement := range []string{"CREATE ROLE tegata_history LOGIN", "CREATE SCHEMA history AUTHORIZATION tegata_history", "REVOKE ALL ON SCHEMA public FROM PUBLIC"} {
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, strings.Replace(url, "user=postgres", "user=tegata_history", 1)+"&search_path=history\n")
+	put(t, s, login(began, "taro"), login(began.AddDate(0, 1, 0), "taro"))
+	if n, err := s.Expire(t.Context(), "relays", "asp1", began.AddDate(0, 1, 0)); n != 1 || err != nil {
+		t.Errorf("expire: got %d, %v, want 1", n, err)
+	}
+	if n, err := s.Forget(t.Context(), history.Person{Namespace: "relays", User: "taro"}, began); n != 1 || err != nil {
+		t.Errorf("forget: got %d, %v, want 1", n, err)
+	}
+	var public int
+	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").Scan(&public); err != nil || public != 0 {
+		t.Errorf("%d tables are in the public schema, %v", public, err)
+	}
+}
+
+// TestNothingOfAForgottenUserIsLeft looks through every table, as a dump would.
+func TestNothingOfAForgottenUserIsLeft(t *testing.T) {
+	url := postgrestest.Database(t, postgrestest.Shared(t))
+	s := open(t, url)
+	r := login(began, "saburo-who-left")
+	r.Destination, r.SourceAddress, r.MACAddress = "desk-saburo", "203.0.113.77", "02:00:00:00:00:77"
+	seen := r
+	seen.LastSeen = r.Start() + 1000
+	put(t, s, r, login(began, "taro"))
+	put(t, s, seen)
+	traces := []string{"saburo", "203.0.113.77", "02:00:00:00:00:77"}
+	if !found(t, url, traces[0]) {
+		t.Fatal("the test finds nothing where there is something")
+	}
+	if n, err := s.Forget(t.Context(), history.Person{Namespace: "relays", User: r.User, UserName: r.UserName}, began.Add(time.Hour)); n != 1 || err != nil {
+		t.Fatalf("got %d, %v, want 1", n, err)
+	}
+	for _, trace := range traces {
+		if found(t, url, trace) {
+			t.Errorf("%s is still in the database", trace)
+		}
+	}
+}
+
+// found says whether a text is in any row of any table.
+func found(t *testing.T, url, text string) bool {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context()) //nolint:errcheck // it was only read
+	rows, err := conn.Query(t.Context(), "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range tables {
+		var n int
+		// bytea is shown in hex
+		if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM "+table+" AS t WHERE strpos(t::text, $1) > 0 OR strpos(t::text, encode($1::bytea, 'hex')) > 0", text).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			return true
+		}
+	}
+	return false
 }
