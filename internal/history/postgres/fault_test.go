@@ -246,8 +246,12 @@ func TestExpireWaitsForNobodyLong(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	asked := time.Now()
 	if n, err := s.Expire(t.Context(), "relays", "asp1", december); err == nil || n != 0 {
 		t.Errorf("while a dump reads: got %d, %v, want an error", n, err)
+	}
+	if waited := time.Since(asked); waited > 15*time.Second { // it is 2 s on a machine that is not busy
+		t.Errorf("nobody could write for %s", waited)
 	}
 	put(t, s, login(december, "jiro")) // others are not kept waiting
 	if got := all(t, s, history.Filter{User: "taro"}); len(got) != 2 {

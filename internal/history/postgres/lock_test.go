@@ -44,6 +44,30 @@ func TestServerThatHangsLosesTheLock(t *testing.T) {
 	}
 }
 
+// TestFollowsWithoutNotifications has no connection that listens, and none that could be had.
+func TestFollowsWithoutNotifications(t *testing.T) {
+	s, err := Open(t.Context(), postgrestest.Database(t, postgrestest.Shared(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // it returns none
+	s.listener.close()
+	ctx, cancel := context.WithTimeout(t.Context(), lazyPoll/2)
+	defer cancel()
+	got := make(chan error, 1)
+	go func() {
+		_, err := s.Changes(ctx, 0, 1)
+		got <- err
+	}()
+	r := history.Record{ID: idAt(time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)), Namespace: "relays", Server: "asp1", Result: history.Failure, Reason: "Throttled"}
+	if _, err := s.Put(ctx, []history.Record{r}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMonths(t *testing.T) {
 	for name, tc := range map[string]struct {
 		at        time.Time

@@ -160,8 +160,17 @@ func TestNothingOfAForgottenUserIsLeft(t *testing.T) {
 	r.Destination, r.SourceAddress, r.MACAddress = "desk-saburo", "203.0.113.77", "02:00:00:00:00:77"
 	seen := r
 	seen.LastSeen = r.Start() + 1000
-	put(t, s, r, login(began, "taro"))
-	put(t, s, seen)
+	once := login(began, "taro")
+	partial := once
+	partial.Partial, partial.User, partial.UserName = true, "jiro-it-was-thought", ""
+	put(t, s, r, partial)
+	put(t, s, seen, once)
+	if n, err := s.Forget(t.Context(), history.Person{Namespace: "relays", User: partial.User}, began.Add(time.Hour)); n != 0 || err != nil {
+		t.Fatalf("got %d, %v, want 0", n, err)
+	}
+	if found(t, url, partial.User) {
+		t.Error("whose record it was once thought to be is still in the database")
+	}
 	traces := []string{"saburo", "203.0.113.77", "02:00:00:00:00:77"}
 	if !found(t, url, traces[0]) {
 		t.Fatal("the test finds nothing where there is something")

@@ -102,5 +102,6 @@ CREATE TABLE changes (
   last    bigint PRIMARY KEY,
   first   bigint NOT NULL,
   changes bytea NOT NULL
-);
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200, -- rows come and go all the time
+  toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000);
 ALTER TABLE changes ALTER COLUMN changes SET STORAGE EXTERNAL; -- compressing them takes longer than writing them
