@@ -29,6 +29,8 @@ func parse(connString string) (*pgxpool.Config, error) {
 			settings[name] = value
 		}
 	}
+	// What waited for the lock must see what was written meanwhile, whatever the database's default is.
+	settings["default_transaction_isolation"] = "read committed"
 	switch settings["synchronous_commit"] {
 	case "on", "remote_apply":
 	default:

@@ -156,7 +156,17 @@ func TestServerAway(t *testing.T) {
 }
 
 func TestTwoStoresOnOneDatabase(t *testing.T) {
-	url := postgrestest.Database(t, postgrestest.Shared(t))
+	server := postgrestest.Shared(t)
+	url := postgrestest.Database(t, server)
+	isolation := "ALTER ROLE postgres SET default_transaction_isolation = " // somebody's idea of safety
+	if err := server.Exec(t.Context(), "postgres", isolation+"'repeatable read'"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := server.Exec(context.Background(), "postgres", isolation+"DEFAULT"); err != nil {
+			t.Error(err)
+		}
+	}()
 	a, b := open(t, url), open(t, url)
 	told := tellings(300)
 	var writers sync.WaitGroup

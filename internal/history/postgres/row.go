@@ -84,18 +84,28 @@ func (s *Store) collect(ctx context.Context, q querier, rows pgx.Rows, more ...a
 		return nil, fmt.Errorf("read records: %w", err)
 	}
 	for i, id := range streams {
-		of := s.registry.stream(id)
-		if of == nil {
-			news, err := q.Query(ctx, readStreams, s.registry.known())
-			if err != nil {
-				return nil, fmt.Errorf("read streams: %w", err)
-			}
-			if err := s.registry.take(news); err != nil {
-				return nil, err
-			}
-			of = s.registry.stream(id)
+		of, err := s.streamOf(ctx, q, id)
+		if err != nil {
+			return nil, err
 		}
 		found[i].take(of)
 	}
 	return found, nil
+}
+
+func (s *Store) streamOf(ctx context.Context, q querier, id int32) (*stream, error) {
+	if of := s.registry.stream(id); of != nil {
+		return of, nil
+	}
+	news, err := q.Query(ctx, readStreams, s.registry.known())
+	if err != nil {
+		return nil, fmt.Errorf("read streams: %w", err)
+	}
+	if err := s.registry.take(news); err != nil {
+		return nil, err
+	}
+	if of := s.registry.stream(id); of != nil {
+		return of, nil
+	}
+	return nil, fmt.Errorf("there is no stream %d", id)
 }
