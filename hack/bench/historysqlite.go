@@ -94,7 +94,7 @@ func fillSQLite(ctx context.Context, l *lab, dir string, a *attempts) (size int6
 // measureSQLiteIngest puts batches into a month, and inserts the rows that came of each into another file of the same
 // tables and settings.
 func measureSQLiteIngest(ctx context.Context, l *lab) (_ []Row, err error) {
-	warm, batches := scale(l, 100, 20), scale(l, 300, 60)
+	warm, batches := scale(l, 100, 40), scale(l, 300, 60)
 	a := newAttempts((warm + batches) * history.MaxBatch)
 	a.users, a.span = 10_000, 20*24*time.Hour // all in one month
 	b, err := newSQLiteIngest(ctx, l, a)

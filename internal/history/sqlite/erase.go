@@ -47,7 +47,7 @@ func (s *Store) writing(ctx context.Context, key monthKey, f, after func(*batch)
 	}
 	defer s.stopWriting()
 	return s.with(ctx, key, func(m *month) error {
-		if err := m.startWriting(ctx); err != nil {
+		if err := errors.Join(m.startWriting(ctx), s.wrote(m)); err != nil {
 			return err
 		}
 		b := newBatch(m)
@@ -168,9 +168,9 @@ func (b *batch) forget(who history.Person) (int, error) {
 	var theirs []kept
 	for _, of := range []struct{ name, text string }{
 		{who.User, `SELECT r.id, r.space FROM account a CROSS JOIN record r INDEXED BY by_account ON r.account = a.id
-  WHERE a.relay IN (SELECT id FROM relay WHERE namespace = ?1) AND a.user = ?2 LIMIT ?3`},
+  WHERE a.relay IN (SELECT id FROM relay WHERE namespace = ?1) AND a.user = ?2 LIMIT ?3 + 0`},
 		{who.UserName, `SELECT r.id, r.space FROM profile p CROSS JOIN record r INDEXED BY by_account ON r.account = p.account AND r.profile = p.id
-  WHERE p.user_name = ?2 AND p.account IN (SELECT id FROM account WHERE relay IN (SELECT id FROM relay WHERE namespace = ?1)) LIMIT ?3`},
+  WHERE p.user_name = ?2 AND p.account IN (SELECT id FROM account WHERE relay IN (SELECT id FROM relay WHERE namespace = ?1)) LIMIT ?3 + 0`},
 	} {
 		if of.name == "" || len(theirs) > 0 {
 			continue
@@ -332,7 +332,7 @@ func (m *month) alone(relay int64) (alone bool, err error) {
 
 // expire erases some of a relay's records. When there are none left, it erases the names.
 func (b *batch) expire(relay int64) (int, error) {
-	some, err := b.month.allOf("SELECT id, space FROM record INDEXED BY by_relay WHERE relay = ?1 LIMIT ?2", relay, eraseChunk)
+	some, err := b.month.allOf("SELECT id, space FROM record INDEXED BY by_relay WHERE relay = ?1 LIMIT ?2 + 0", relay, eraseChunk)
 	if err != nil {
 		return 0, err
 	}
@@ -369,6 +369,9 @@ func (s *Store) dropMonth(ctx context.Context, key monthKey, name relayName) (in
 	}
 	n, alone, err := m.attemptsOf(ctx, name)
 	if err != nil || !alone {
+		return 0, errors.Join(err, s.release(m))
+	}
+	if err := s.writeNoMoreThan(0); err != nil {
 		return 0, errors.Join(err, s.release(m))
 	}
 	// No new reader from here on. The files go when the last one is gone: who closes a file removes its log by name.

@@ -115,7 +115,7 @@ func (s *Store) List(ctx context.Context, q history.Query) (history.Page, error)
 	if q.Limit < 1 || q.Limit > history.MaxPage {
 		return history.Page{}, fmt.Errorf("list records: a page has 1 to %d of them, not %d", history.MaxPage, q.Limit)
 	}
-	p := &pager{q: q, left: maxRead}
+	p := &pager{q: q, left: s.maxRead}
 	months := s.allMonths()
 	if !p.bound(months) {
 		return history.Page{}, nil
@@ -315,8 +315,12 @@ func (p *pager) streams(tx *reading) ([]*stream, error) {
 			streams = append(streams, &stream{text: text, a: a, b: b, low: p.low, high: p.high})
 		}
 	}
+	chunk := min(max(4, 2*p.q.Limit/len(streams)), p.q.Limit+1, maxChunk)
+	if !p.q.Indexed() { // many are read for each that matches
+		chunk = max(chunk, 64)
+	}
 	for _, s := range streams {
-		s.chunk = min(max(4, 2*p.q.Limit/len(streams)), p.q.Limit+1, maxChunk)
+		s.chunk = chunk
 	}
 	return streams, nil
 }

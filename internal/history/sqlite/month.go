@@ -154,6 +154,7 @@ func openMonth(ctx context.Context, key monthKey, path string, settings ...strin
 	if err != nil {
 		return nil, errors.Join(err, writeDB.Close())
 	}
+	writeDB.SetMaxIdleConns(0) // who stops writing gives the memory back
 	reads.SetMaxOpenConns(readers)
 	reads.SetMaxIdleConns(1)
 	m := &month{key: key, path: path, writeDB: writeDB, reads: reads, fold: newFolding()}
@@ -191,11 +192,25 @@ func (m *month) startWriting(ctx context.Context) error {
 	return err
 }
 
-// rollback takes back what was written. What the dictionary has learnt since may not be there any more.
+// stopWriting closes the connection that writes.
+func (m *month) stopWriting() error {
+	if m.write == nil {
+		return nil
+	}
+	err := errors.Join(m.writes.close(), m.write.Close())
+	m.write, m.known = nil, dictionary{}
+	return err
+}
+
+// rollback takes back what was written. What the dictionary has learnt since may not be there any more. A connection
+// on which that fails is closed, which takes it back as well; after an error of the disk there may be nothing to take
+// back.
 func (m *month) rollback() error {
 	m.known.clear()
-	_, err := m.exec("ROLLBACK")
-	return err
+	if _, err := m.exec("ROLLBACK"); err != nil {
+		return m.stopWriting()
+	}
+	return nil
 }
 
 // exec runs a statement on the writer's connection.
@@ -207,7 +222,7 @@ func (m *month) exec(text string, args ...any) (sql.Result, error) {
 	return stmt.ExecContext(context.Background(), args...)
 }
 
-// row is the row that a statement finds on the writer's connection.
+// row is the row that a statement finds there.
 func (m *month) row(text string, args ...any) (*sql.Row, error) {
 	stmt, err := m.writes.of(text)
 	if err != nil {
@@ -225,16 +240,17 @@ func (m *month) rows(text string, args ...any) (*sql.Rows, error) {
 	return stmt.QueryContext(context.Background(), args...)
 }
 
-func (m *month) close() error {
+func (s *statements) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var errs []error
-	for _, s := range []*statements{&m.writes, &m.readers} {
-		for _, stmt := range s.all {
-			errs = append(errs, stmt.Close())
-		}
+	for _, stmt := range s.all {
+		errs = append(errs, stmt.Close())
 	}
-	errs = append(errs, m.reads.Close())
-	if m.write != nil {
-		errs = append(errs, m.write.Close())
-	}
-	return errors.Join(append(errs, m.writeDB.Close())...)
+	s.all = nil
+	return errors.Join(errs...)
+}
+
+func (m *month) close() error {
+	return errors.Join(m.readers.close(), m.reads.Close(), m.stopWriting(), m.writeDB.Close())
 }

@@ -16,6 +16,7 @@ const monthsAtOnce = 8
 // batch is what is written into a month in one transaction.
 type batch struct {
 	month   *month
+	begun   bool
 	grown   deltas
 	shrunk  map[int64]bool
 	changes []history.Change
@@ -69,7 +70,7 @@ func (s *Store) putMonths(ctx context.Context, some []monthKey, of map[monthKey]
 	var batches []*batch
 	defer func() {
 		for _, b := range batches {
-			err = errors.Join(err, s.release(b.month))
+			err = errors.Join(err, s.wrote(b.month), s.release(b.month))
 		}
 	}()
 	for _, key := range some {
@@ -112,7 +113,9 @@ func (s *Store) commit(b *batch) error {
 func rollback(batches []*batch) error {
 	var errs []error
 	for _, b := range batches {
-		errs = append(errs, b.month.rollback())
+		if b.begun {
+			errs = append(errs, b.month.rollback())
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -121,6 +124,8 @@ func (b *batch) putAll(ctx context.Context, records []*history.Record) error {
 	if err := b.month.startWriting(ctx); err != nil {
 		return err
 	}
+	b.begun = true
+	b.changes = make([]history.Change, 0, len(records))
 	for _, r := range records {
 		if err := ctx.Err(); err != nil {
 			return err

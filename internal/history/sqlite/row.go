@@ -149,7 +149,7 @@ func scan(from interface{ Scan(...any) error }) (kept, error) {
 type hash [16]byte
 
 func hashOf(texts ...string) hash {
-	var b []byte
+	b := make([]byte, 0, 512) // on the stack
 	for _, text := range texts {
 		b = binary.AppendUvarint(b, uint64(len(text)))
 		b = append(b, text...)

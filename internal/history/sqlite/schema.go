@@ -73,13 +73,15 @@ const (
   CROSS JOIN kind k ON k.id = r.kind CROSS JOIN profile p ON p.id = r.profile CROSS JOIN teller t ON t.id = r.teller `
 
 	selectOne = columns + joins + `WHERE r.id = ?1 AND r.space = ?2`
+	// SQLite plans a statement anew whenever another number is bound as its LIMIT, but not where that is a sum.
+	//
 	// The streams: the records of an account or a relay of one kind, or all, newest first, from a bound to a bound.
 	selectAccount = columns + `INDEXED BY by_account` + joins +
-		`WHERE r.account = ?1 AND r.kind = ?2 AND r.id >= ?3 AND r.id < ?4 ORDER BY r.id DESC LIMIT ?5`
+		`WHERE r.account = ?1 AND r.kind = ?2 AND r.id >= ?3 AND r.id < ?4 ORDER BY r.id DESC LIMIT ?5 + 0`
 	selectRelay = columns + `INDEXED BY by_relay` + joins +
-		`WHERE r.relay = ?1 AND r.kind = ?2 AND r.id >= ?3 AND r.id < ?4 ORDER BY r.id DESC LIMIT ?5`
+		`WHERE r.relay = ?1 AND r.kind = ?2 AND r.id >= ?3 AND r.id < ?4 ORDER BY r.id DESC LIMIT ?5 + 0`
 	selectAll = columns + joins +
-		`WHERE r.id >= ?3 AND (r.id, r.space) < (?4, ?1) AND ?2 IS NOT NULL ORDER BY r.id DESC, r.space DESC LIMIT ?5`
+		`WHERE r.id >= ?3 AND (r.id, r.space) < (?4, ?1) AND ?2 IS NOT NULL ORDER BY r.id DESC, r.space DESC LIMIT ?5 + 0`
 	selectOpen = columns + `INDEXED BY by_open` + joins +
-		`WHERE r.open_until < ?1 ORDER BY r.open_until LIMIT ?2`
+		`WHERE r.open_until < ?1 ORDER BY r.open_until LIMIT ?2 + 0`
 )

@@ -20,6 +20,10 @@ import (
 // maxOpen is how many months are open at once, but for those in use.
 const maxOpen = 12
 
+// maxRecent is how many months keep what makes writing quick, which is much: this month and, in its first days, the
+// one before.
+const maxRecent = 2
+
 var (
 	// ErrInUse says that another process has the directory open.
 	ErrInUse  = errors.New("another process uses this directory")
@@ -34,8 +38,11 @@ type Store struct {
 	feed *feed
 	// writer is held by who writes: one at a time, whichever month.
 	writer chan struct{}
-	// settings are added to those of the connections that write, in tests.
+	// recent are the months that were written last, of who holds writer. Each is in use.
+	recent []*month
+	// What tests change: settings are added to those of the connections that write.
 	settings []string
+	maxRead  int
 
 	mu      sync.Mutex
 	closed  bool
@@ -61,7 +68,7 @@ func openWith(ctx context.Context, dir string, settings ...string) (*Store, erro
 		return nil, fmt.Errorf("open history in %s: %w", dir, err)
 	}
 	s := &Store{
-		dir: dir, lock: lock, writer: make(chan struct{}, 1), settings: settings,
+		dir: dir, lock: lock, writer: make(chan struct{}, 1), settings: settings, maxRead: maxRead,
 		open: map[monthKey]*month{}, opening: map[monthKey]bool{}, settled: map[monthKey]bool{},
 	}
 	s.idle = sync.NewCond(&s.mu)
@@ -231,6 +238,29 @@ func (s *Store) startWriting(ctx context.Context) error {
 
 func (s *Store) stopWriting() { <-s.writer }
 
+// wrote tells that a month is being written: it stays in use, and others that were stop being so.
+func (s *Store) wrote(m *month) error {
+	if i := slices.Index(s.recent, m); i >= 0 {
+		s.recent = slices.Insert(slices.Delete(s.recent, i, i+1), 0, m)
+		return nil
+	}
+	s.mu.Lock()
+	m.refs++
+	s.mu.Unlock()
+	s.recent = slices.Insert(s.recent, 0, m)
+	return s.writeNoMoreThan(maxRecent)
+}
+
+func (s *Store) writeNoMoreThan(n int) error {
+	var errs []error
+	for len(s.recent) > n {
+		last := s.recent[len(s.recent)-1]
+		s.recent = s.recent[:len(s.recent)-1]
+		errs = append(errs, last.stopWriting(), s.release(last))
+	}
+	return errors.Join(errs...)
+}
+
 // Ping reads from the file that is always open.
 func (s *Store) Ping(ctx context.Context) error {
 	s.mu.Lock()
@@ -246,6 +276,7 @@ func (s *Store) Ping(ctx context.Context) error {
 func (s *Store) Close() error {
 	s.writer <- struct{}{}
 	defer s.stopWriting()
+	errs := []error{s.writeNoMoreThan(0)}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -259,8 +290,6 @@ func (s *Store) Close() error {
 	open := s.inUse()
 	clear(s.open)
 	s.mu.Unlock()
-
-	var errs []error
 	for _, m := range open {
 		errs = append(errs, m.close())
 	}

@@ -12,8 +12,12 @@ import (
 	"github.com/tegata-dev/tegata/internal/history"
 )
 
-// foldAt is how many deltas are pending before they are added to the usage.
-const foldAt = 64 << 10
+// What is pending is added to the usage when it is of so many accounts, those of one Put counted for themselves, or of
+// so many Puts: that is how much there is to read when a file is opened.
+const (
+	foldAccounts = 64 << 10
+	foldPuts     = 256
+)
 
 // delta is what an account's usage is more.
 type delta struct {
@@ -69,20 +73,20 @@ func (ds deltas) encode() []byte {
 
 var errPending = errors.New("what is pending of the usage is damaged")
 
-// add adds what encode made.
-func (ds deltas) add(b []byte) error {
-	for len(b) > 0 {
+// add adds what encode made, and says of how many accounts it is.
+func (ds deltas) add(b []byte) (n int, err error) {
+	for ; len(b) > 0; n++ {
 		var v [6]int64
 		for i := range v {
-			value, n := binary.Varint(b)
-			if n <= 0 {
-				return errPending
+			value, size := binary.Varint(b)
+			if size <= 0 {
+				return n, errPending
 			}
-			v[i], b = value, b[n:]
+			v[i], b = value, b[size:]
 		}
 		ds[v[0]] = ds[v[0]].plus(delta{connected: v[1], attempts: v[2], failures: v[3], first: v[4], last: v[4] + v[5]})
 	}
-	return nil
+	return n, nil
 }
 
 // folding is what is pending of a month's usage.
@@ -90,6 +94,9 @@ type folding struct {
 	mu      sync.Mutex
 	number  int64
 	pending deltas
+
+	// of who writes
+	accounts, puts int
 }
 
 func newFolding() *folding { return &folding{pending: deltas{}} }
@@ -103,14 +110,17 @@ func (f *folding) load(ctx context.Context, db *sql.DB) error {
 		if err := rows.Scan(&b); err != nil {
 			return err
 		}
-		return f.pending.add(b)
+		f.puts++
+		n, err := f.pending.add(b)
+		f.accounts += n
+		return err
 	})
 }
 
 // commit ends a transaction that has changed records. Usually it notes by how much usage has grown, which is one
 // row; sometimes, or where something was taken away from it, it adds all that is pending.
 func (m *month) commit(grown deltas, shrunk map[int64]bool) error {
-	if len(shrunk) == 0 && len(m.fold.pending)+len(grown) < foldAt {
+	if len(shrunk) == 0 && m.fold.accounts+len(grown) < foldAccounts && m.fold.puts < foldPuts {
 		if len(grown) > 0 {
 			if _, err := m.exec("INSERT INTO pending (deltas) VALUES (?)", grown.encode()); err != nil {
 				return err
@@ -119,6 +129,7 @@ func (m *month) commit(grown deltas, shrunk map[int64]bool) error {
 		if _, err := m.exec("COMMIT"); err != nil {
 			return err
 		}
+		m.fold.puts, m.fold.accounts = m.fold.puts+1, m.fold.accounts+len(grown)
 		m.fold.mu.Lock()
 		defer m.fold.mu.Unlock()
 		for account, d := range grown {
@@ -158,6 +169,7 @@ func (m *month) commitFolded(grown deltas, shrunk map[int64]bool) error {
 	if _, err := m.exec("COMMIT"); err != nil {
 		return err
 	}
+	m.fold.puts, m.fold.accounts = 0, 0
 	m.fold.number++
 	m.fold.pending = deltas{}
 	return nil

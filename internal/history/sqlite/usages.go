@@ -172,8 +172,8 @@ func (r *reading) servers(q history.UsageQuery, namespace string) (map[string]in
 const (
 	selectUsage = `SELECT a.id, a.user, coalesce(u.connected, 0), coalesce(u.attempts, 0), coalesce(u.failures, 0),
   coalesce(u.first, 0), coalesce(u.last, 0) FROM account a LEFT JOIN usage u ON u.account = a.id `
-	selectUserUsage  = selectUsage + "WHERE a.relay = ?1 AND a.user = ?2 LIMIT ?3"
-	selectUsersUsage = selectUsage + "WHERE a.relay = ?1 AND a.user >= ?2 AND a.user <> '' ORDER BY a.user LIMIT ?3"
+	selectUserUsage  = selectUsage + "WHERE a.relay = ?1 AND a.user = ?2 LIMIT ?3 + 0"
+	selectUsersUsage = selectUsage + "WHERE a.relay = ?1 AND a.user >= ?2 AND a.user <> '' ORDER BY a.user LIMIT ?3 + 0"
 )
 
 // usages appends those of a relay's users, and the numbers of their accounts.
