@@ -49,6 +49,7 @@ var measurements = []measurement{
 	{"replies", "whether a denial's reply tells its reason by its time", measureReplies},
 	{"writes", "writes to the API server that a login waits for", measureWrites},
 	{"history-sqlite", "the access history in files", measureHistorySQLite},
+	{"history-postgres", "the access history in PostgreSQL: records put, and pages", measureHistoryPostgres},
 }
 
 var errMissed = errors.New("a bound was missed, or could not be judged")
@@ -151,7 +152,7 @@ func parseOptions(args []string) (*options, error) {
 func usage(w io.Writer, fs *pflag.FlagSet) {
 	_, _ = fmt.Fprintf(w, "bench measures what Tegata promises and exits with 1 when a bound is missed.\n\n%s\nMeasurements:\n", fs.FlagUsages())
 	for _, m := range measurements {
-		_, _ = fmt.Fprintf(w, "  %-12s%s\n", m.name, m.about)
+		_, _ = fmt.Fprintf(w, "  %-18s%s\n", m.name, m.about)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -18,7 +19,7 @@ var errCommit = errors.New("the history database's connection string sets synchr
 // parse reads a connection string. The library's own error shows the string, with what looks like a password left
 // out; what is malformed may not look like one.
 func parse(connString string) (*pgxpool.Config, error) {
-	config, err := pgxpool.ParseConfig(connString)
+	config, err := pgxpool.ParseConfig(strings.TrimSpace(connString)) // a file often ends in a newline
 	if err != nil {
 		return nil, errConnString
 	}
@@ -28,6 +29,8 @@ func parse(connString string) (*pgxpool.Config, error) {
 			settings[name] = value
 		}
 	}
+	// What waited for the lock must see what was written meanwhile, whatever the database's default is.
+	settings["default_transaction_isolation"] = "read committed"
 	switch settings["synchronous_commit"] {
 	case "on", "remote_apply":
 	default:

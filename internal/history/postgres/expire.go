@@ -36,6 +36,7 @@ type expiry struct {
 	key   serverKey
 	id    int32
 	until month
+	begun month // by this call
 }
 
 // mark has Put leave out what would be expired from now on, before any of it is.
@@ -80,10 +81,7 @@ func (e *expiry) next(ctx context.Context) (dropped int, more bool, err error) {
 			return err
 		}
 		more = true
-		if err := startOver(ctx, tx); err != nil {
-			return err
-		}
-		if err := e.forgetTotals(ctx, tx, m); err != nil {
+		if err := e.begin(ctx, tx, m); err != nil {
 			return err
 		}
 		var shared bool
@@ -91,20 +89,27 @@ func (e *expiry) next(ctx context.Context) (dropped int, more bool, err error) {
 			return err
 		}
 		if shared {
-			dropped, err = e.deleteSome(ctx, tx, m, streams)
+			dropped, err = deleteSome(ctx, tx, m, streams)
 			return err
 		}
 		dropped = int(records)
-		if _, err := tx.Exec(ctx, "DELETE FROM stream_months WHERE month = $1", int32(m)); err != nil {
+		if err := finishMonth(ctx, tx, m, streams); err != nil {
 			return err
 		}
 		return dropMonth(ctx, tx, m)
 	})
-	return dropped, more, err
+	if err != nil {
+		return 0, false, err // all of it was taken back
+	}
+	return dropped, more, nil
 }
 
-// forgetTotals comes first: whatever becomes of the records, no more is counted for them.
-func (e *expiry) forgetTotals(ctx context.Context, tx pgx.Tx, m month) error {
+// begin takes away first what is kept beside the records of a month: whatever becomes of them, no more is counted.
+func (e *expiry) begin(ctx context.Context, tx pgx.Tx, m month) error {
+	if m == e.begun {
+		return nil
+	}
+	e.begun = m
 	if _, err := tx.Exec(ctx, "DELETE FROM usage WHERE server = $1 AND month = $2", e.id, int32(m)); err != nil {
 		return err
 	}
@@ -113,35 +118,27 @@ func (e *expiry) forgetTotals(ctx context.Context, tx pgx.Tx, m month) error {
 	return err
 }
 
-func (e *expiry) deleteSome(ctx context.Context, tx pgx.Tx, m month, streams []int32) (int, error) {
-	rows, err := tx.Query(ctx, fmt.Sprintf(`WITH gone AS (DELETE FROM %s WHERE ctid = ANY (ARRAY(
-			SELECT ctid FROM %s WHERE stream = ANY($1) LIMIT %d)) RETURNING stream)
-		SELECT stream, count(*) FROM gone GROUP BY stream`, m.table(), m.table(), expireBatch), streams)
+// deleteSome deletes some of the records of streams.
+func deleteSome(ctx context.Context, tx pgx.Tx, m month, streams []int32) (int, error) {
+	deleted, err := tx.Exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE ctid = ANY (ARRAY(SELECT ctid FROM %s WHERE stream = ANY($1) LIMIT %d))",
+		m.table(), m.table(), expireBatch), streams)
 	if err != nil {
 		return 0, err
 	}
-	left := map[int32]int64{}
-	var id int32
-	var n int64
-	dropped := 0
-	if _, err := pgx.ForEachRow(rows, []any{&id, &n}, func() error {
-		left[id] = n
-		dropped += int(n)
-		return nil
-	}); err != nil {
-		return 0, err
+	dropped := int(deleted.RowsAffected())
+	if dropped < expireBatch {
+		return dropped, finishMonth(ctx, tx, m, streams)
 	}
-	if dropped == 0 { // the counts say more than there is
-		_, err := tx.Exec(ctx, "DELETE FROM stream_months WHERE month = $1 AND stream = ANY($2)", int32(m), streams)
-		return 0, err
+	return dropped, nil
+}
+
+// finishMonth has nobody find streams in a month any more. Until then they are counted with what was deleted already,
+// which is no more than a page's limits are taken from.
+func finishMonth(ctx context.Context, tx pgx.Tx, m month, streams []int32) error {
+	if _, err := tx.Exec(ctx, "DELETE FROM stream_months WHERE month = $1 AND stream = ANY($2)", int32(m), streams); err != nil {
+		return err
 	}
-	for id, n := range left {
-		if _, err := tx.Exec(ctx, "UPDATE stream_months SET records = records - $3 WHERE stream = $1 AND month = $2", id, int32(m), n); err != nil {
-			return 0, err
-		}
-	}
-	_, err = tx.Exec(ctx, "DELETE FROM stream_months WHERE month = $1 AND records <= 0", int32(m))
-	return dropped, err
+	return startOver(ctx, tx)
 }
 
 // dropPatience is for how long a month waits for those who read it. A dump may read for hours, and nobody could write

@@ -138,7 +138,7 @@ const forgetTimeout = "10min"
 // forgetMonth erases a person's records of a month.
 func (s *Store) forgetMonth(ctx context.Context, m month, who history.Person) (int, error) {
 	ids, err := s.idsOfPerson(ctx, m, who)
-	if is(err, undefinedTable) {
+	if isMonthMissing(err) {
 		return 0, nil
 	}
 	erased := 0

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +37,7 @@ func (s *Store) Get(ctx context.Context, namespace string, id history.ID) (histo
 
 // noSuch makes of a month that is not there a record that is not.
 func noSuch(err error) error {
-	if is(err, undefinedTable) {
+	if isMonthMissing(err) {
 		return history.ErrNotFound
 	}
 	return fmt.Errorf("get a record: %w", err)
@@ -66,7 +67,7 @@ func (s *Store) List(ctx context.Context, q history.Query) (history.Page, error)
 	return p.page(), nil
 }
 
-// pager gathers a page, month by month from the newest.
+// pager gathers a page: most often from the newest month, and from more and more at a time where matches are rare.
 type pager struct {
 	store *Store
 	query history.Query
@@ -97,10 +98,11 @@ func (p *pager) bounds() {
 	}
 }
 
-// monthRuns are the streams to be merged in a month.
-type monthRuns struct {
+// run is a stream to be merged, in a month. records is how many it has there, zero when that is not known.
+type run struct {
+	stream  int32
 	month   month
-	streams []int32
+	records int64
 }
 
 func (p *pager) run(ctx context.Context) error {
@@ -111,12 +113,11 @@ func (p *pager) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range months {
-		if err := p.readMonth(ctx, m); err != nil {
+	for step := 1; len(months) > 0 && !p.full(); step *= 2 {
+		some := months[:min(step, len(months))]
+		months = months[len(some):]
+		if err := p.readRuns(ctx, slices.Concat(some...)); err != nil {
 			return err
-		}
-		if p.full() {
-			return nil
 		}
 	}
 	return nil
@@ -124,48 +125,48 @@ func (p *pager) run(ctx context.Context) error {
 
 func (p *pager) full() bool { return len(p.found) > p.limit || p.unfinished }
 
-// months are those with records that may match, newest first. Of a user they are known from the user's usage, of
-// others from how many records the streams have.
-func (p *pager) months(ctx context.Context) ([]monthRuns, error) {
+// months are the runs of each month with records that may match, newest first. Of a user they are known from the
+// user's usage, of others from how many records the streams have.
+func (p *pager) months(ctx context.Context) ([][]run, error) {
 	streams := p.store.registry.matching(&p.query.Filter)
 	if len(streams) == 0 {
 		return nil, nil
 	}
-	oldest, newest := monthOf(idTime(p.from)), monthOf(idTime(p.before))
-	byServer := map[int32][]int32{}
-	for _, s := range streams {
-		byServer[s.server] = append(byServer[s.server], s.id)
-	}
+	oldest, newest := int32(monthOf(idTime(p.from))), int32(monthOf(idTime(p.before)))
 	if p.query.User == "" {
-		rows, err := p.store.pool.Query(ctx, `SELECT month, array_agg(stream) FROM stream_months
-			WHERE stream = ANY($1) AND month BETWEEN $2 AND $3 GROUP BY month ORDER BY month DESC`, idsOf(streams), int32(oldest), int32(newest))
-		return collectRuns(rows, err, func(ids []int32) []int32 { return ids })
+		rows, err := p.store.pool.Query(ctx, `SELECT month, array_agg(stream), array_agg(records) FROM stream_months
+			WHERE stream = ANY($1) AND month BETWEEN $2 AND $3 GROUP BY month ORDER BY month DESC`, idsOf(streams), oldest, newest)
+		return collectRuns(rows, err, func(id int32, records int64) []run { return []run{{stream: id, records: records}} })
 	}
-	servers := make([]int32, 0, len(byServer))
-	for id := range byServer {
-		servers = append(servers, id)
+	byServer := map[int32][]run{}
+	for _, s := range streams {
+		byServer[s.server] = append(byServer[s.server], run{stream: s.id})
 	}
-	rows, err := p.store.pool.Query(ctx, `SELECT month, array_agg(server) FROM usage WHERE server = ANY($1) AND relay_user = $2
-		AND month BETWEEN $3 AND $4 GROUP BY month ORDER BY month DESC`, servers, p.query.User, int32(oldest), int32(newest))
-	return collectRuns(rows, err, func(servers []int32) []int32 {
-		var ids []int32
-		for _, id := range servers {
-			ids = append(ids, byServer[id]...)
-		}
-		return ids
-	})
+	rows, err := p.store.pool.Query(ctx, `SELECT month, array_agg(server), array_agg(attempts) FROM usage WHERE server = ANY($1) AND relay_user = $2
+		AND month BETWEEN $3 AND $4 GROUP BY month ORDER BY month DESC`, slices.Collect(maps.Keys(byServer)), p.query.User, oldest, newest)
+	return collectRuns(rows, err, func(server int32, _ int64) []run { return byServer[server] })
 }
 
-func collectRuns(rows pgx.Rows, err error, streamsOf func([]int32) []int32) ([]monthRuns, error) {
+// collectRuns reads months with ids and how many records each has.
+func collectRuns(rows pgx.Rows, err error, runsOf func(id int32, records int64) []run) ([][]run, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(from pgx.CollectableRow) (monthRuns, error) {
-		var m monthRuns
+	return pgx.CollectRows(rows, func(from pgx.CollectableRow) ([]run, error) {
+		var m month
 		var ids []int32
-		err := from.Scan(&m.month, &ids)
-		m.streams = streamsOf(ids)
-		return m, err
+		var records []int64
+		if err := from.Scan(&m, &ids, &records); err != nil {
+			return nil, err
+		}
+		var runs []run
+		for i, id := range ids {
+			for _, r := range runsOf(id, records[i]) {
+				r.month = m
+				runs = append(runs, r)
+			}
+		}
+		return runs, nil
 	})
 }
 
@@ -180,19 +181,19 @@ func idsOf(streams []*stream) []int32 {
 	return ids
 }
 
-// readMonth reads until the page is full or the month is over.
-func (p *pager) readMonth(ctx context.Context, m monthRuns) error {
+// readRuns reads until the page is full or the runs are over.
+func (p *pager) readRuns(ctx context.Context, runs []run) error {
 	for !p.full() {
 		want := p.limit + 1 - len(p.found)
 		if !p.query.Indexed() {
 			want = min(maxRead-p.read, history.MaxPage)
 		}
-		rows, err := p.readSome(ctx, m, want)
+		rows, cut, err := p.readSome(ctx, runs, want)
 		if err != nil {
 			return err
 		}
 		p.take(rows)
-		if len(rows) < want {
+		if len(rows) < want && !cut {
 			return nil
 		}
 	}
@@ -213,29 +214,60 @@ func (p *pager) take(rows []row) {
 	p.unfinished = !p.query.Indexed() && p.read >= maxRead
 }
 
-// readSome reads the next records of a month: of each stream as many as the page may take, by index alone, and of
-// those the newest.
-func (p *pager) readSome(ctx context.Context, m monthRuns, want int) ([]row, error) {
-	arguments := []any{m.streams, uuidOf(p.from), uuidOf(p.before), want}
+// readSome reads the next records of some runs: a few of each by index alone, and of those the newest, as far back as
+// it is certain that no run has more. cut says that one may have more than was read, which limits gives it.
+func (p *pager) readSome(ctx context.Context, runs []run, want int) (found []row, cut bool, err error) {
+	streams, limits := make([]int32, len(runs)), limitsOf(runs, want)
+	froms, befores := make([][16]byte, len(runs)), make([][16]byte, len(runs))
+	oneMonth := true
+	for i, r := range runs {
+		streams[i], froms[i], befores[i] = r.stream, uuidOf(idAt(r.month.begin())), uuidOf(idAt((r.month + 1).begin()))
+		oneMonth = oneMonth && r.month == runs[0].month
+	}
+	table := "records" // whose partitions are chosen while it runs
+	if oneMonth {
+		table = runs[0].month.table()
+	}
+	arguments := []any{streams, limits, froms, befores, uuidOf(p.from), uuidOf(p.before), want}
 	user := ""
 	if p.query.User != "" {
-		user = "r.relay_user = $5 AND r.relay_user <> '' AND"
+		user = "r.relay_user = $8 AND r.relay_user <> '' AND"
 		arguments = append(arguments, p.query.User)
 	}
-	table := m.month.table()
-	rows, err := p.store.pool.Query(ctx, fmt.Sprintf(`SELECT %s FROM (
-			SELECT run.id, s.stream FROM unnest($1::int[]) AS s(stream) CROSS JOIN LATERAL (
-				SELECT r.id FROM %s r WHERE %s r.stream = s.stream AND r.id >= $2 AND r.id < $3 ORDER BY r.id DESC LIMIT $4) run
-			ORDER BY run.id DESC LIMIT $4) page
-		JOIN %s r ON r.id = page.id AND r.stream = page.stream ORDER BY r.id DESC`, selected, table, user, table), arguments...)
+	rows, err := p.store.pool.Query(ctx, fmt.Sprintf(`WITH read AS MATERIALIZED (
+			SELECT r.id, run.stream, r.n = run.most AS last FROM unnest($1::int[], $2::int[], $3::uuid[], $4::uuid[]) AS run(stream, most, lower, upper)
+			CROSS JOIN LATERAL (SELECT r.id, row_number() OVER (ORDER BY r.id DESC) AS n FROM %s r
+				WHERE %s r.stream = run.stream AND r.id >= greatest(run.lower, $5) AND r.id < least(run.upper, $6) ORDER BY r.id DESC LIMIT run.most) r),
+		cut AS MATERIALIZED (SELECT id FROM read WHERE last ORDER BY id DESC LIMIT 1),
+		page AS MATERIALIZED (SELECT id, stream FROM read WHERE id >= coalesce((SELECT id FROM cut), $5) ORDER BY id DESC LIMIT $7)
+		SELECT %s, EXISTS (SELECT FROM cut) FROM page JOIN %s r ON r.id = page.id AND r.stream = page.stream ORDER BY r.id DESC`,
+		table, user, selected, table), arguments...)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	found, err := p.store.collect(ctx, p.store.pool, rows)
-	if is(err, undefinedTable) { // it was dropped since the months were read
-		return nil, nil
+	found, err = p.store.collect(ctx, p.store.pool, rows, &cut)
+	if isMonthMissing(err) { // it was dropped since the months were read
+		return nil, false, nil
 	}
-	return found, err
+	return found, cut, err
+}
+
+// limitsOf is how many records of each run are read at first: some more than its share where shares are known, for a
+// namespace may have hundreds of runs, and all that the page may need where they are not.
+func limitsOf(runs []run, want int) []int32 {
+	all := int64(0)
+	for _, r := range runs {
+		all += r.records
+	}
+	limits := make([]int32, len(runs))
+	for i, r := range runs {
+		most := int64(want)
+		if all > 0 {
+			most = min(most, 4+2*most*r.records/all)
+		}
+		limits[i] = int32(most) //nolint:gosec // at most MaxPage + 1
+	}
+	return limits
 }
 
 func (p *pager) page() history.Page {

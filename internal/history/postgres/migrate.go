@@ -58,11 +58,13 @@ type sessionLock struct{}
 
 const migrationLock = writeLock + 1
 
+// SessionLock waits for the lock.
 func (sessionLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	_, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock))
 	return err
 }
 
+// SessionUnlock gives it back.
 func (sessionLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 	_, err := conn.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", int64(migrationLock))
 	return err

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -16,7 +17,7 @@ func (s *Store) Put(ctx context.Context, records []history.Record) (history.Stor
 		return history.Stored{}, nil
 	}
 	stored, err := s.put(ctx, records)
-	if is(err, undefinedTable) { // a month was dropped that this store has seen
+	if isMonthMissing(err) { // a month was dropped that this store has seen
 		s.months.clear()
 		stored, err = s.put(ctx, records)
 	}
@@ -28,7 +29,7 @@ func (s *Store) Put(ctx context.Context, records []history.Record) (history.Stor
 
 func (s *Store) put(ctx context.Context, records []history.Record) (history.Stored, error) {
 	ids := idsByMonth(records)
-	if err := s.haveMonths(ctx, slices.Collect(ids.months())); err != nil {
+	if err := s.haveMonths(ctx, slices.Collect(maps.Keys(ids))); err != nil {
 		return history.Stored{}, err
 	}
 	var stored history.Stored
@@ -55,16 +56,6 @@ func idsByMonth(records []history.Record) monthIDs {
 		ids[m] = append(ids[m], uuidOf(records[i].ID))
 	}
 	return ids
-}
-
-func (ids monthIDs) months() func(func(month) bool) {
-	return func(yield func(month) bool) {
-		for m := range ids {
-			if !yield(m) {
-				return
-			}
-		}
-	}
 }
 
 // touch is what becomes of one record: old is nil when it is new.

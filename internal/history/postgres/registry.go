@@ -89,6 +89,13 @@ func (r *registry) find(k kind) *stream {
 	return r.byKind[k]
 }
 
+// count is how many streams a server has.
+func (r *registry) count(server int32) int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.servers[server]
+}
+
 // matching are the streams that may hold records of a filter.
 func (r *registry) matching(f *history.Filter) []*stream {
 	r.mu.RLock()
@@ -152,18 +159,12 @@ func makeServer(ctx context.Context, tx pgx.Tx, key serverKey) (server, error) {
 }
 
 // makeStream adds a stream. It must hold the lock. The registry takes it in when it was committed.
-func (s *Store) makeStream(ctx context.Context, tx pgx.Tx, key serverKey, v server, k kind) (*stream, error) {
-	s.registry.mu.RLock()
-	count := s.registry.servers[v.id]
-	s.registry.mu.RUnlock()
-	if count >= maxStreams {
-		return nil, fmt.Errorf("server %s/%s: %w", key.namespace, key.name, errTooManyKinds)
-	}
-	made := &stream{kind: k, ns: v.ns, namespace: key.namespace, relay: key.name}
+func makeStream(ctx context.Context, tx pgx.Tx, of serverKey, v server, k kind) (*stream, error) {
+	made := &stream{kind: k, ns: v.ns, namespace: of.namespace, relay: of.name}
 	err := tx.QueryRow(ctx, "INSERT INTO streams (server, program, result, reason) VALUES ($1, $2, $3, $4) RETURNING id",
 		k.server, k.program, string(k.result), k.reason).Scan(&made.id)
 	if err != nil {
-		return nil, fmt.Errorf("add a stream of server %s/%s: %w", key.namespace, key.name, err)
+		return nil, fmt.Errorf("add a stream of server %s/%s: %w", of.namespace, of.name, err)
 	}
 	return made, nil
 }

@@ -46,14 +46,16 @@ func (r *row) values() []any {
 	}
 }
 
-// scanRow reads the columns that are selected, but for what is the stream's.
-func scanRow(from pgx.CollectableRow) (found row, streamID int32, err error) {
+// scanRow reads the columns that are selected, but for what is the stream's, and those that follow into more.
+func scanRow(from pgx.CollectableRow, more []any) (found row, streamID int32, err error) {
 	var ns int32
 	var received, sent int64
 	r := &found
-	err = from.Scan((*[16]byte)(&r.ID), &ns, &streamID, &r.Partial, &r.Enrolled, &r.Expire, &r.LastSeen, &r.EndTime, &received, &sent,
+	err = from.Scan(append([]any{
+		(*[16]byte)(&r.ID), &ns, &streamID, &r.Partial, &r.Enrolled, &r.Expire, &r.LastSeen, &r.EndTime, &received, &sent,
 		&r.User, &r.UserName, &r.Viewer, &r.Slot, &r.End, &r.SourceAddress, &r.MACAddress, &r.Destination,
-		&r.SourceViewer, &r.Listener, &r.Sidecar, &r.CorrelationID, &r.DeviceDigest)
+		&r.SourceViewer, &r.Listener, &r.Sidecar, &r.CorrelationID, &r.DeviceDigest,
+	}, more...)...)
 	r.ReceivedBytes, r.SentBytes = uint64(received), uint64(sent) //nolint:gosec // the bits are kept
 	return found, streamID, err
 }
@@ -70,11 +72,11 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// collect reads rows. A stream that is not known was added since; then the registry is read anew, through q.
-func (s *Store) collect(ctx context.Context, q querier, rows pgx.Rows) ([]row, error) {
+// collect reads rows, and of the last one what follows the columns into more. A stream that is not known was added since; then the registry is read anew, through q.
+func (s *Store) collect(ctx context.Context, q querier, rows pgx.Rows, more ...any) ([]row, error) {
 	var streams []int32
 	found, err := pgx.CollectRows(rows, func(from pgx.CollectableRow) (row, error) {
-		r, id, err := scanRow(from)
+		r, id, err := scanRow(from, more)
 		streams = append(streams, id)
 		return r, err
 	})
@@ -82,18 +84,28 @@ func (s *Store) collect(ctx context.Context, q querier, rows pgx.Rows) ([]row, e
 		return nil, fmt.Errorf("read records: %w", err)
 	}
 	for i, id := range streams {
-		of := s.registry.stream(id)
-		if of == nil {
-			news, err := q.Query(ctx, readStreams, s.registry.known())
-			if err != nil {
-				return nil, fmt.Errorf("read streams: %w", err)
-			}
-			if err := s.registry.take(news); err != nil {
-				return nil, err
-			}
-			of = s.registry.stream(id)
+		of, err := s.streamOf(ctx, q, id)
+		if err != nil {
+			return nil, err
 		}
 		found[i].take(of)
 	}
 	return found, nil
+}
+
+func (s *Store) streamOf(ctx context.Context, q querier, id int32) (*stream, error) {
+	if of := s.registry.stream(id); of != nil {
+		return of, nil
+	}
+	news, err := q.Query(ctx, readStreams, s.registry.known())
+	if err != nil {
+		return nil, fmt.Errorf("read streams: %w", err)
+	}
+	if err := s.registry.take(news); err != nil {
+		return nil, err
+	}
+	if of := s.registry.stream(id); of != nil {
+		return of, nil
+	}
+	return nil, fmt.Errorf("there is no stream %d", id)
 }

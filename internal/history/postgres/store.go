@@ -80,17 +80,11 @@ func (s *Store) write(ctx context.Context, do func(pgx.Tx) error) error {
 	})
 }
 
-// The conditions that this package tells apart, as PostgreSQL names them.
-const (
-	undefinedTable  = "42P01"
-	duplicateTable  = "42P07"
-	lockUnavailable = "55P03"
-)
-
-// is says whether an error has a condition.
-func is(err error, condition string) bool {
+// isMonthMissing says whether an error is that there is no such partition.
+func isMonthMissing(err error) bool {
+	const undefinedTable = "42P01"
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && pgErr.Code == condition
+	return ok && pgErr.Code == undefinedTable
 }
 
 // monthSet are the months that have a partition, as far as this store knows. One may have been dropped since.

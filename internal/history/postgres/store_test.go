@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/tegata-dev/tegata/internal/history"
 	"github.com/tegata-dev/tegata/internal/history/conformance"
@@ -30,4 +31,28 @@ func open(t testing.TB, url string) *postgres.Store {
 		}
 	})
 	return s
+}
+
+// TestUnevenStreams has the newest records in a stream that has few of the month's: what is read of it at first is by
+// far too little.
+func TestUnevenStreams(t *testing.T) {
+	s := open(t, postgrestest.Database(t, postgrestest.Shared(t)))
+	var told []history.Record
+	for i := range 900 {
+		told = append(told, login(began.Add(time.Duration(i)*time.Second), "taro"))
+	}
+	for i := range 70 {
+		told = append(told, denial(began.Add(time.Hour+time.Duration(i)*time.Second), "taro", "DeviceMismatch"))
+	}
+	put(t, s, told...)
+	wantTruth(t, s, told)
+	page, err := s.List(t.Context(), history.Query{Filter: history.Filter{Namespace: "relays"}, Limit: 60})
+	if err != nil || len(page.Records) != 60 || page.Next != page.Records[59].ID {
+		t.Fatalf("got %d records and %s, %v; want a full page", len(page.Records), page.Next, err)
+	}
+	for _, r := range page.Records {
+		if r.Result != history.Failure {
+			t.Errorf("the page has %s of %s, want the newest", r.Result, r.Start().Time())
+		}
+	}
 }

@@ -1,10 +1,13 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,6 +28,10 @@ type usageKey struct {
 	server int32
 	user   string
 	month  month
+}
+
+func (k usageKey) compare(with usageKey) int {
+	return cmp.Or(cmp.Compare(k.server, with.server), cmp.Compare(k.user, with.user), cmp.Compare(k.month, with.month))
 }
 
 type usageDelta struct {
@@ -96,11 +103,16 @@ func (d *usageDelta) isZero() bool {
 }
 
 const (
-	addUsage = `INSERT INTO usage AS u (server, relay_user, month, connected, attempts, failures, first, last)
-		SELECT * FROM unnest($1::int[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
-		ON CONFLICT (server, relay_user, month) DO UPDATE SET connected = u.connected + excluded.connected,
-		attempts = u.attempts + excluded.attempts, failures = u.failures + excluded.failures,
-		first = least(u.first, excluded.first), last = greatest(u.last, excluded.last)`
+	// Nearly all have a row already: to update first is half the work of INSERT … ON CONFLICT, which locks each row
+	// before. That nobody else inserts meanwhile is the lock's doing.
+	addUsage = `WITH delta AS (SELECT * FROM unnest($1::int[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+			AS d(server, relay_user, month, connected, attempts, failures, first, last)),
+		known AS (UPDATE usage u SET connected = u.connected + d.connected, attempts = u.attempts + d.attempts,
+			failures = u.failures + d.failures, first = least(u.first, d.first), last = greatest(u.last, d.last)
+			FROM delta d WHERE u.server = d.server AND u.relay_user = d.relay_user AND u.month = d.month
+			RETURNING u.server, u.relay_user, u.month)
+		INSERT INTO usage (server, relay_user, month, connected, attempts, failures, first, last)
+		SELECT d.* FROM delta d WHERE (d.server, d.relay_user, d.month) NOT IN (SELECT * FROM known)`
 	addMonths = `INSERT INTO stream_months AS m (stream, month, records) SELECT * FROM unnest($1::int[], $2::int[], $3::bigint[])
 		ON CONFLICT (stream, month) DO UPDATE SET records = m.records + excluded.records`
 	addOpen = `INSERT INTO open_records (id, ns, server, expire) SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[], $4::bigint[])
@@ -146,7 +158,8 @@ func (t *tally) queueUsage(batch *pgx.Batch) {
 	var servers, months []int32
 	var users []string
 	var connected, attempts, failures, first, last []int64
-	for k, d := range t.usage {
+	for _, k := range slices.SortedFunc(maps.Keys(t.usage), usageKey.compare) { // neighbours share pages of the index
+		d := t.usage[k]
 		if k.user == "" || d.isZero() { // what is nobody's is not used by anybody
 			continue
 		}

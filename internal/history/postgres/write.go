@@ -31,15 +31,20 @@ func (w *writer) stream(ctx context.Context, t *touch) (*stream, error) {
 	if found := w.store.registry.find(k); found != nil {
 		return found, nil
 	}
+	of := serverKey{t.now.Namespace, t.now.Server}
+	count := w.store.registry.count(t.server.id)
 	for _, made := range w.made {
 		if made.kind == k {
 			return made, nil
 		}
+		if made.server == k.server {
+			count++
+		}
 	}
-	if len(w.made) >= maxStreams {
-		return nil, errTooManyKinds
+	if count >= maxStreams {
+		return nil, fmt.Errorf("server %s/%s: %w", of.namespace, of.name, errTooManyKinds)
 	}
-	made, err := w.store.makeStream(ctx, w.tx, serverKey{t.now.Namespace, t.now.Server}, t.server, k)
+	made, err := makeStream(ctx, w.tx, of, t.server, k)
 	if err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func children(pid int) []int {
 		return nil // not Linux, or gone: they end when they notice
 	}
 	var all []int
-	for _, field := range strings.Fields(string(text)) {
+	for field := range strings.FieldsSeq(string(text)) {
 		if child, err := strconv.Atoi(field); err == nil {
 			all = append(all, child)
 		}

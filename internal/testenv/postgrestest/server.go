@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,9 +79,7 @@ func settings(dir string, o Options) map[string]string {
 	if o.Durable {
 		all["fsync"], all["full_page_writes"] = "on", "on"
 	}
-	for name, value := range o.Settings {
-		all[name] = value
-	}
+	maps.Copy(all, o.Settings)
 	return all
 }
 
