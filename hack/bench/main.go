@@ -40,6 +40,7 @@ var measurements = []measurement{
 	{"extauthz", "requests under a session against a gRPC server that always says yes", measureExtAuthz},
 	{"forwardauth", "requests under a session against net/http with a trivial handler", measureForwardAuth},
 	{"radius", "RADIUS accounting against a bare UDP responder", measureRADIUS},
+	{"history-login", "a login that is recorded against one that is not", measureHistoryLogin},
 	{"timing", "whether a decision's time tells who exists", measureDecisionTiming},
 	{"directory", "memory of the users that a sidecar knows", measureDirectory},
 	{"shards", "size of the Secrets with credentials", measureShards},
@@ -150,7 +151,7 @@ func parseOptions(args []string) (*options, error) {
 func usage(w io.Writer, fs *pflag.FlagSet) {
 	_, _ = fmt.Fprintf(w, "bench measures what Tegata promises and exits with 1 when a bound is missed.\n\n%s\nMeasurements:\n", fs.FlagUsages())
 	for _, m := range measurements {
-		_, _ = fmt.Fprintf(w, "  %-12s%s\n", m.name, m.about)
+		_, _ = fmt.Fprintf(w, "  %-15s%s\n", m.name, m.about)
 	}
 }
 
