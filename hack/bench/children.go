@@ -39,6 +39,9 @@ func runChild(ctx context.Context, args []string) error {
 	if address, clients, ok := isFlood(args[0]); ok {
 		return runFlood(ctx, address, clients)
 	}
+	if kind, dir, ok := isHistory(args[0]); ok {
+		return runHistory(ctx, kind, dir)
+	}
 	var handler http.Handler
 	switch args[0] {
 	case childLogin:

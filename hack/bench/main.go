@@ -40,6 +40,7 @@ var measurements = []measurement{
 	{"extauthz", "requests under a session against a gRPC server that always says yes", measureExtAuthz},
 	{"forwardauth", "requests under a session against net/http with a trivial handler", measureForwardAuth},
 	{"radius", "RADIUS accounting against a bare UDP responder", measureRADIUS},
+	{"history-login", "a login that is recorded against one that is not", measureHistoryLogin},
 	{"timing", "whether a decision's time tells who exists", measureDecisionTiming},
 	{"directory", "memory of the users that a sidecar knows", measureDirectory},
 	{"shards", "size of the Secrets with credentials", measureShards},

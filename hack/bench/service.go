@@ -23,15 +23,20 @@ import (
 // newService wires what answers logins as cmd/sidecar does, but for what talks to the API server: nobody
 // enrols, the Lease holds, and what is recorded is gathered but not written.
 func newService(d *directory.Directory, v authn.Verifier, log logr.Logger) (_ *authn.Service, stop func()) {
+	return newRecordedService(d, v, log, nil, nil)
+}
+
+// newRecordedService is newService with a history, if it is not nil.
+func newRecordedService(d *directory.Directory, v authn.Verifier, log logr.Logger, h authn.History, observers []session.Observer) (_ *authn.Service, stop func()) {
 	registry := prometheus.NewRegistry()
 	gathered := failures.NewRecorder(nobody{}, benchNamespace, failures.NewMetrics(registry), logr.Discard())
 	sessions := session.New(session.Options{
 		Issuer: benchNamespace + "/bench", Keys: d.SessionKeys, MaxPerUser: func() int { return d.Policy().SessionsPerUser },
-		Keep: func(*session.Live) {},
+		Keep: func(*session.Live) {}, Observers: observers,
 	})
 	service := authn.NewService(authn.Dependencies{
 		Directory: d, Verifier: v, Liveness: alwaysFresh{}, Metrics: authn.NewMetrics(registry), Log: log,
-		Recorder: recorder{gathered}, Sessions: sessions,
+		Recorder: gatherer{gathered}, History: h, Sessions: sessions,
 	})
 	return service, func() {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -56,10 +61,10 @@ type alwaysFresh struct{}
 
 func (alwaysFresh) Fresh() bool { return true }
 
-// recorder does what the sidecar's does, in memory.
-type recorder struct{ *failures.Recorder }
+// gatherer does what the sidecar's recorder of failures does, in memory.
+type gatherer struct{ *failures.Recorder }
 
-func (r recorder) Record(e authn.Event) {
+func (r gatherer) Record(e authn.Event) {
 	account := failures.Account{
 		Name: e.Account.Name, UID: e.Account.UID,
 		Failing: e.Account.LastFailure.After(e.Account.LastLogin), LastLogin: e.Account.LastLogin,

@@ -24,8 +24,6 @@ const (
 	// chaosTime is for how long processes are killed, chaosUsers who logs in meanwhile.
 	chaosTime  = 20 * time.Second
 	chaosUsers = 8
-	// settling is how long before a kill an answer must have come for its record to be on disk.
-	settling = 100 * time.Millisecond
 )
 
 // victim is what may be killed at any time, and comes back.
@@ -101,8 +99,8 @@ func (w *world) chaos(victims []*victim) {
 	}
 }
 
-// answered is an attempt of which the answer came.
-type answered struct {
+// logged is an attempt of which the answer came.
+type logged struct {
 	id, user, sidecar string
 	allowed           bool
 	at, ended         time.Time // ended is zero when no logout was answered
@@ -114,7 +112,7 @@ type load struct {
 	sidecars []*sidecar
 
 	mu   sync.Mutex
-	told []answered
+	told []logged
 }
 
 func (l *load) during(f func()) {
@@ -137,7 +135,7 @@ func (l *load) person(ctx context.Context, user string, random *rand.Rand) {
 			<-time.After(50 * time.Millisecond) // it was killed
 			continue
 		}
-		told := answered{id: answer.CorrelationID, user: user, sidecar: s.name, allowed: answer.allowed(), at: time.Now()}
+		told := logged{id: answer.CorrelationID, user: user, sidecar: s.name, allowed: answer.allowed(), at: time.Now()}
 		if told.allowed {
 			session := l.sessionOf(answer)
 			told.id = session.Session.ID
