@@ -20,6 +20,7 @@ import (
 
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/binding"
+	"github.com/tegata-dev/tegata/internal/collector"
 	"github.com/tegata-dev/tegata/internal/directory"
 	"github.com/tegata-dev/tegata/internal/endings"
 	"github.com/tegata-dev/tegata/internal/failures"
@@ -118,6 +119,7 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 			return unlessStopping(ctx, err)
 		}
 		p.keeper.Begin()
+		collector.Pace(p.users.Users())
 		wg.Go(func() { p.keeper.Run(background); p.keeper.GiveUp() })
 		log.Info("Users are read; answering logins", "users", p.users.Users())
 		close(ready)

@@ -115,7 +115,7 @@ func (c *checker) answer(ctx context.Context, r *request, p *place, arrival time
 			Listener: ListenerName, Arrival: arrival, Token: string(shown.token), Source: c.origin(ctx, r).source,
 		})
 		if result.Allowed() {
-			return r.admit(admission{user: result.Account.Name, slot: result.Slot.String(), session: result.Session.ID}), nil
+			return r.admit(admission{user: result.User, slot: result.Slot.String(), session: result.SessionID}), nil
 		}
 		id = result.ID
 	}
