@@ -102,6 +102,10 @@ func (c *checker) check(ctx context.Context, decode func(any) error) (response a
 		}
 		return nil, err
 	}
+	if connection := connectionOf(ctx); connection != nil {
+		connection.Begin()
+		defer connection.End()
+	}
 	// From here on the request is whole: a slow sender does not shorten the time of its own denial.
 	return c.answer(ctx, r, p, time.Now())
 }

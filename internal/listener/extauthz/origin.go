@@ -54,7 +54,11 @@ func callerOf(ctx context.Context) netip.Addr {
 	if !ok {
 		return netip.Addr{}
 	}
-	address, ok := caller.Addr.(*net.TCPAddr)
+	told := caller.Addr
+	if own, ok := told.(*callerAddr); ok {
+		told = own.Addr
+	}
+	address, ok := told.(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}
 	}
