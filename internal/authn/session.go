@@ -69,7 +69,7 @@ func (s *Service) denySession(a SessionAttempt, live *session.Live, outcome deci
 			fields = append(fields, "user", state.Account.Name)
 		}
 	}
-	s.log.Info("Session refused", fields...)
+	s.refused.Info(fields...)
 	return SessionResult{Outcome: outcome, ID: id}
 }
 
