@@ -67,7 +67,7 @@ func assemble(api client.WithWatch, o *options, registry *prometheus.Registry, l
 	})
 	p.keeper = newKeeper(o, api, p.users, p.source, log)
 	p.recorder = failures.NewRecorder(api, o.namespace, failures.NewMetrics(registry), log.WithName("failures"))
-	p.endings = endings.New(api, o.namespace, log.WithName("sessions"))
+	p.endings = endings.New(api, o.namespace, p.users.NameOf, log.WithName("sessions"))
 	p.gateways = newGateways(p.users, registry, log)
 	sessions := newSessions(o, p.users, p.endings, sessionLog{log.WithName("sessions"), p.users}, p.gateways.connections)
 	p.service = authn.NewService(authn.Dependencies{
