@@ -244,8 +244,8 @@ type RelayServerStatus struct {
 // +kubebuilder:printcolumn:name="Users",type=integer,JSONPath=`.status.users`
 // +kubebuilder:printcolumn:name="Bound",type=integer,JSONPath=`.status.boundDevices`
 // +kubebuilder:printcolumn:name="Enrollment",type=string,JSONPath=`.spec.enrollment`,priority=1
-// +kubebuilder:printcolumn:name="RADIUS",type=string,JSONPath=`.status.conditions[?(@.type=="RADIUSReady")].status`,priority=1
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+// +kubebuilder:printcolumn:name="RADIUS",type=string,JSONPath=`.status.conditions[?(@.type=="RADIUSReady")].status`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40 && !self.metadata.name.contains('.')",message="name must be at most 40 characters without dots: the names of the server's Secrets and Leases begin with it",fieldPath=".metadata"
 type RelayServer struct {
