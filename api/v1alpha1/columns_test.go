@@ -84,7 +84,10 @@ func TestRelayServerColumns(t *testing.T) {
 	k.mustApply("RelayServer", "asp1", `{host: asp1.example.com}`, "created")
 	setStatus(k, get(k, &v1alpha1.RelayServer{}, "asp1"), func(s *v1alpha1.RelayServer) {
 		s.Status = v1alpha1.RelayServerStatus{
-			Conditions:   []metav1.Condition{condition(v1alpha1.ConditionReady, v1alpha1.ReasonServerReady, "ready")},
+			Conditions: []metav1.Condition{
+				condition(v1alpha1.ConditionReady, v1alpha1.ReasonServerReady, "ready"),
+				condition(v1alpha1.ConditionRADIUSReady, v1alpha1.ReasonRADIUSSecretsReady, "ready"),
+			},
 			LiveSidecars: 3, Users: 120, BoundDevices: 97,
 		}
 	})
@@ -93,8 +96,8 @@ func TestRelayServerColumns(t *testing.T) {
 		t.Errorf("kubectl get rsv (-want +got):\n%s", diff)
 	}
 	want = []string{
-		"NAME HOST READY SIDECARS USERS BOUND ENROLLMENT REASON AGE",
-		"asp1 asp1.example.com True 3 120 97 FirstLogin ServerReady NEW",
+		"NAME HOST READY SIDECARS USERS BOUND ENROLLMENT REASON RADIUS AGE",
+		"asp1 asp1.example.com True 3 120 97 FirstLogin ServerReady True NEW",
 	}
 	if diff := cmp.Diff(want, table(k.run("", "get", "rsv", "-o", "wide"))); diff != "" {
 		t.Errorf("kubectl get rsv -o wide (-want +got):\n%s", diff)

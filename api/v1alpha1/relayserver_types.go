@@ -71,8 +71,9 @@ type RelayServerSpec struct {
 	// +optional
 	MaxStaleness metav1.Duration `json:"maxStaleness,omitempty,omitzero"`
 
-	// trustedProxies are the networks whose X-Forwarded-For header is believed. Empty: no header is
-	// believed, and the source of a login is the address of the connection.
+	// trustedProxies are the networks of the proxies and gateways that are believed: what they write into
+	// X-Forwarded-For, the source that an ext_authz CheckRequest tells, and the client certificates that they
+	// forward. Empty: nothing is believed, and the source of a login is the address of the connection.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=set
 	// +optional
@@ -264,6 +265,7 @@ type RelayServerStatus struct {
 // +kubebuilder:printcolumn:name="Bound",type=integer,JSONPath=`.status.boundDevices`
 // +kubebuilder:printcolumn:name="Enrollment",type=string,JSONPath=`.spec.enrollment`,priority=1
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+// +kubebuilder:printcolumn:name="RADIUS",type=string,JSONPath=`.status.conditions[?(@.type=="RADIUSReady")].status`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40 && !self.metadata.name.contains('.')",message="name must be at most 40 characters without dots: the names of the server's Secrets and Leases begin with it",fieldPath=".metadata"
 type RelayServer struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -49,7 +50,7 @@ func newVerifier(o *options, registry prometheus.Registerer) *password.Verifier 
 func newSessions(o *options, users *directory.Directory, ended *endings.Writer, observers ...session.Observer) *session.Sessions {
 	return session.New(session.Options{
 		Issuer: o.namespace + "/" + o.server, Keys: users.SessionKeys, MaxPerUser: maxSessions(users),
-		Keep: keepEnding(users, ended), Observers: observers,
+		Keep: func(l *session.Live) { ended.End(l.Details.User, l.UID, l.ID) }, Observers: observers,
 	})
 }
 
@@ -68,15 +69,6 @@ func (e enroller) Enroll(ctx context.Context, r authn.Enrollment) (authn.Enrolle
 		Decide: r.Decide,
 	})
 	return authn.Enrolled(enrolled), err
-}
-
-// keepEnding has an ended session written to its user's status, under the name that the user has.
-func keepEnding(d *directory.Directory, w *endings.Writer) func(*session.Live) {
-	return func(l *session.Live) {
-		if state := d.Subject(l.UID).State(); state != nil {
-			w.End(state.Account.Name, state.Account.UID, l.ID)
-		}
-	}
 }
 
 // maxSessions is how many sessions a user may have at a time.
@@ -105,11 +97,7 @@ func (s sessionLog) Ended(l *session.Live, cause session.Cause, at time.Time) {
 // does not know a user who is gone.
 func (s sessionLog) fields(l *session.Live) []any {
 	fields := []any{"session", l.ID, "userUID", l.UID, "slot", l.Slot().String()}
-	name := l.Details.User
-	if state := s.users.Subject(l.UID).State(); state != nil {
-		name = state.Account.Name
-	}
-	if name != "" {
+	if name := cmp.Or(s.users.NameOf(l.UID), l.Details.User); name != "" {
 		fields = append(fields, "user", name)
 	}
 	return fields

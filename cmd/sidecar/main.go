@@ -20,6 +20,7 @@ import (
 
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/binding"
+	"github.com/tegata-dev/tegata/internal/collector"
 	"github.com/tegata-dev/tegata/internal/directory"
 	"github.com/tegata-dev/tegata/internal/endings"
 	"github.com/tegata-dev/tegata/internal/failures"
@@ -71,7 +72,7 @@ func assemble(api client.WithWatch, o *options, registry *prometheus.Registry, l
 	})
 	p.keeper = newKeeper(o, api, p.users, p.source, p.history.annotations(), log)
 	p.recorder = failures.NewRecorder(api, o.namespace, failures.NewMetrics(registry), log.WithName("failures"))
-	p.endings = endings.New(api, o.namespace, log.WithName("sessions"))
+	p.endings = endings.New(api, o.namespace, p.users.NameOf, log.WithName("sessions"))
 	p.gateways = newGateways(p.users, registry, log)
 	sessions := newSessions(o, p.users, p.endings, p.history.observers(sessionLog{log.WithName("sessions"), p.users}, p.gateways.connections)...)
 	p.service = authn.NewService(authn.Dependencies{
@@ -127,6 +128,7 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 			return unlessStopping(ctx, err)
 		}
 		p.keeper.Begin()
+		collector.Pace(p.users.Users())
 		wg.Go(func() { p.keeper.Run(background); p.keeper.GiveUp() })
 		log.Info("Users are read; answering logins", "users", p.users.Users())
 		close(ready)

@@ -38,7 +38,7 @@ func (o *radiusOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.clientCA, "radsec-client-ca", "", "path of the PEM certificates of the authorities that issue the certificates of RadSec clients")
 	fs.IntVar(&o.readers, "radius-readers", max(2, runtime.GOMAXPROCS(0)), "how many RADIUS packets of one UDP address are read at a time")
 	fs.IntVar(&o.maxRequests, "radius-max-requests", 4096, "how many RADIUS logins are under way at a time; further ones are dropped, and sent again by their gateways")
-	fs.IntVar(&o.maxConnections, "radsec-max-connections", 256, "how many RadSec connections are served at a time")
+	fs.IntVar(&o.maxConnections, "radsec-max-connections", 256, "how many RadSec connections of gateways are served at a time")
 }
 
 func (o *radiusOptions) validate(tlsCert string) error {

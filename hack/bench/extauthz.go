@@ -26,38 +26,13 @@ const (
 
 // measureExtAuthz has three servers in processes of their own take turns: the listener that Envoy asks with few
 // users and with many, and, as the floor, a gRPC server that reads the same requests and admits all of them.
-func measureExtAuthz(ctx context.Context, l *lab) (_ []Row, err error) {
-	var servers []*checkServer
-	defer func() {
-		for _, s := range servers {
-			err = errors.Join(err, s.stop())
-		}
-	}()
-	for _, kind := range []string{childAlwaysOK, childFewSessions, childManySessions} {
-		l.say("starting %s", kind)
-		s, err := l.startCheckServer(ctx, kind)
-		if err != nil {
-			return nil, err
-		}
-		servers = append(servers, s)
+func measureExtAuthz(ctx context.Context, l *lab) ([]Row, error) {
+	servers, err := contest(ctx, l, [...]string{childAlwaysOK, childFewSessions, childManySessions},
+		scale(l, 700*time.Millisecond, 400*time.Millisecond), l.startCheckServer)
+	if err != nil {
+		return nil, err
 	}
-	floor, few, many := servers[0], servers[1], servers[2]
-	for round := range scale(l, 25, 5) { // the first warms up
-		for _, s := range []struct {
-			*checkServer
-			requests [][]byte
-		}{{floor, few.own}, {few, few.own}, {floor, many.own}, {many, many.own}} {
-			if err := s.ask(ctx, s.requests, scale(l, 700*time.Millisecond, 400*time.Millisecond)); err != nil {
-				return nil, err
-			}
-		}
-		if round == 0 {
-			floor.forget()
-			few.forget()
-			many.forget()
-		}
-	}
-	return checkRows(floor, few, many), nil
+	return checkRows(servers[0], servers[1], servers[2]), nil
 }
 
 func checkRows(floor, few, many *checkServer) []Row {
@@ -130,6 +105,8 @@ func (s *checkServer) stop() error {
 	}
 	return errors.Join(err, s.child.stop())
 }
+
+func (s *checkServer) requests() [][]byte { return s.own }
 
 func (s *checkServer) forget() { s.speed, s.cpu = nil, nil }
 

@@ -17,38 +17,13 @@ const minForwardThroughput = 0.85
 
 // measureForwardAuth has three servers in processes of their own take turns: the listener with few users and with
 // many, and, as the floor, net/http with a handler that looks at nothing and answers the same every time.
-func measureForwardAuth(ctx context.Context, l *lab) (_ []Row, err error) {
-	var servers []*forwardServer
-	defer func() {
-		for _, s := range servers {
-			err = errors.Join(err, s.stop())
-		}
-	}()
-	for _, kind := range []string{childTrivial, childFewForward, childManyForward} {
-		l.say("starting %s", kind)
-		s, err := l.startForwardServer(ctx, kind)
-		if err != nil {
-			return nil, err
-		}
-		servers = append(servers, s)
+func measureForwardAuth(ctx context.Context, l *lab) ([]Row, error) {
+	servers, err := contest(ctx, l, [...]string{childTrivial, childFewForward, childManyForward},
+		scale(l, 600*time.Millisecond, 400*time.Millisecond), l.startForwardServer)
+	if err != nil {
+		return nil, err
 	}
-	floor, few, many := servers[0], servers[1], servers[2]
-	for round := range scale(l, 25, 5) { // the first warms up
-		for _, s := range []struct {
-			*forwardServer
-			requests [][]byte
-		}{{floor, few.own}, {few, few.own}, {floor, many.own}, {many, many.own}} {
-			if err := s.ask(ctx, s.requests, scale(l, 600*time.Millisecond, 400*time.Millisecond)); err != nil {
-				return nil, err
-			}
-		}
-		if round == 0 {
-			floor.forget()
-			few.forget()
-			many.forget()
-		}
-	}
-	return forwardRows(floor, few, many), nil
+	return forwardRows(servers[0], servers[1], servers[2]), nil
 }
 
 func forwardRows(floor, few, many *forwardServer) []Row {
@@ -114,6 +89,8 @@ func (s *forwardServer) stop() error {
 	}
 	return errors.Join(err, s.child.stop())
 }
+
+func (s *forwardServer) requests() [][]byte { return s.own }
 
 func (s *forwardServer) forget() { s.speed, s.cpu = nil, nil }
 

@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"github.com/tegata-dev/tegata/internal/authn"
+	"github.com/tegata-dev/tegata/internal/collector"
 )
 
 // serveSessions has serve answer for a relay of so many users, each with a session. It tells two addresses on
 // standard output: that of serve's listener, and one at which the tokens can be had.
 func serveSessions(ctx context.Context, users int, serve func(context.Context, net.Listener, *authn.Service) error) error {
+	collector.Pace(users) // as cmd/sidecar does
 	service, tokens, err := serviceWithSessions(ctx, users)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/logflood"
 	"github.com/tegata-dev/tegata/internal/password"
 )
 
@@ -27,6 +28,8 @@ type Service struct {
 	metrics   *Metrics
 	now       func() time.Time
 	log       logr.Logger
+	// What anybody can cause without a password being hashed is logged so often only.
+	unhashed, refused *logflood.Line
 }
 
 // Dependencies are what a Service works with. All are required but History and Now.
@@ -54,6 +57,7 @@ func NewService(d Dependencies) *Service {
 		directory: d.Directory, verifier: d.Verifier, enroller: d.Enroller, liveness: d.Liveness,
 		recorder: d.Recorder, history: d.History, sessions: d.Sessions, metrics: d.Metrics, now: d.Now, log: d.Log,
 		throttle: newThrottle(d.Now),
+		unhashed: logflood.New(d.Log, loginLine), refused: logflood.New(d.Log, "Session refused"),
 	}
 }
 
@@ -250,7 +254,10 @@ func (l *login) keptName() string {
 	return ""
 }
 
-// logAttempt never logs a name that nobody has: people type passwords into the wrong field.
+const loginLine = "Login"
+
+// logAttempt never logs a name that nobody has: people type passwords into the wrong field. How many logins there
+// are is bounded by their password hashes, but for those that are denied without one.
 func (s *Service) logAttempt(l *login) {
 	a, r := l.attempt, l.result
 	fields := []any{
@@ -266,7 +273,11 @@ func (s *Service) logAttempt(l *login) {
 	if r.Allowed() {
 		fields = append(fields, "enrolled", r.Enrolled, "destination", a.Destination)
 	}
-	s.log.Info("Login", fields...)
+	if r.Reason == decision.Throttled || r.Reason == decision.ServerUnavailable {
+		s.unhashed.Info(fields...)
+		return
+	}
+	s.log.Info(loginLine, fields...)
 }
 
 // expireTime is the end of the session's time to live or of the account's validity, whichever is first.

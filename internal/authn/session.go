@@ -24,9 +24,8 @@ type SessionAttempt struct {
 // SessionResult is the answer to a SessionAttempt.
 type SessionResult struct {
 	decision.Outcome
-	// Account and Session are nil unless allowed.
-	Account *Account
-	Session *session.Live
+	// User is the RelayUser's name, and SessionID the session's id. Empty unless allowed.
+	User, SessionID string
 	// ID is the correlation id of a denial, which the denied person is shown; empty when allowed.
 	ID string
 }
@@ -70,7 +69,7 @@ func (s *Service) denySession(a SessionAttempt, live *session.Live, outcome deci
 			fields = append(fields, "user", state.Account.Name)
 		}
 	}
-	s.log.Info("Session refused", fields...)
+	s.refused.Info(fields...)
 	return SessionResult{Outcome: outcome, ID: id}
 }
 
@@ -85,7 +84,7 @@ func (s *Service) checkSession(a SessionAttempt) (*session.Live, SessionResult) 
 	}
 	now := s.now()
 	if m, ok := live.Memo.Load().(*memo); ok && m.holds(policy, a.Source, now) && !live.Ended() {
-		return live, SessionResult{Outcome: m.outcome, Account: m.state.Account, Session: live}
+		return live, m.result()
 	}
 	subject := s.directory.Subject(live.UID)
 	state := subject.State()
@@ -93,8 +92,9 @@ func (s *Service) checkSession(a SessionAttempt) (*session.Live, SessionResult) 
 	if outcome.Verdict != decision.Allow {
 		return live, SessionResult{Outcome: outcome}
 	}
-	live.Memo.Store(newMemo(policy, live, subject, state, a.Source, now, outcome))
-	return live, SessionResult{Outcome: outcome, Account: state.Account, Session: live}
+	m := newMemo(policy, live, subject, state, a.Source, now, outcome)
+	live.Memo.Store(m)
+	return live, m.result()
 }
 
 func refuse(r decision.Reason, slot decision.Slot) SessionResult {
@@ -139,6 +139,9 @@ type memo struct {
 	// decided and until bound the time: nothing that depends on it changes between them.
 	decided, until time.Time
 	outcome        decision.Outcome
+	// told is the user's name and then the session's id: side by side, they are read at once.
+	told       string
+	userLength int
 }
 
 func newMemo(policy *Policy, live *session.Live, subject *Subject, state *State, source netip.Addr, now time.Time, outcome decision.Outcome) *memo {
@@ -146,7 +149,15 @@ func newMemo(policy *Policy, live *session.Live, subject *Subject, state *State,
 	if end := state.Account.User.ValidUntil; !end.IsZero() && end.Before(until) {
 		until = end
 	}
-	return &memo{policy: policy, subject: subject, state: state, source: source, decided: now, until: until, outcome: outcome}
+	return &memo{
+		policy: policy, subject: subject, state: state, source: source, decided: now, until: until, outcome: outcome,
+		told: state.Account.Name + live.ID, userLength: len(state.Account.Name),
+	}
+}
+
+// result is the answer while the memo holds.
+func (m *memo) result() SessionResult {
+	return SessionResult{Outcome: m.outcome, User: m.told[:m.userLength], SessionID: m.told[m.userLength:]}
 }
 
 // holds says whether everything is as it was. Policies and states do not change, but are replaced.

@@ -49,7 +49,7 @@ func (s *stage) wantSession(t *testing.T, token string, want decision.Reason) {
 	if got.Reason != want || got.Allowed() != (want == decision.ReasonNone) {
 		t.Errorf("session: %v %q, want %q", got.Verdict, got.Reason, want)
 	}
-	if got.Allowed() != (got.ID == "") || got.Allowed() != (got.Session != nil) || got.Allowed() != (got.Account != nil) {
+	if got.Allowed() != (got.ID == "") || got.Allowed() != (got.User != "") || got.Allowed() != (got.SessionID != "") {
 		t.Errorf("an answer of %q tells %+v", want, got)
 	}
 }
@@ -178,7 +178,7 @@ func TestSuspensionEndsNothingForGood(t *testing.T) {
 func TestLogout(t *testing.T) {
 	s, token := sessionStage(t)
 	other := s.admitted(t)
-	id := s.request(t, token).Session.ID
+	id := s.request(t, token).SessionID
 	if s.EndSession(token, other.Session.ID) || s.EndSession("x"+token, id) || s.EndSession("", id) {
 		t.Error("a session was ended by something that is not its token")
 	}
@@ -202,7 +202,7 @@ func TestLogout(t *testing.T) {
 // TestLogoutWhileRefused: it counts although the session is refused at present, and is told of once.
 func TestLogoutWhileRefused(t *testing.T) {
 	s, token := sessionStage(t)
-	id := s.request(t, token).Session.ID
+	id := s.request(t, token).SessionID
 	s.account(func(a *Account) { a.User.Suspended = true })
 	s.wantSession(t, token, decision.UserSuspended)
 	for range 2 {
@@ -221,7 +221,7 @@ func TestLogoutWhileRefused(t *testing.T) {
 func TestLogoutElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, token := sessionStage(t)
-		id := s.request(t, token).Session.ID
+		id := s.request(t, token).SessionID
 		s.account(func(a *Account) {
 			a.EndedSessions = &EndedSessions{}
 			a.EndedSessions.Add(s.now, 32, id)

@@ -123,6 +123,16 @@ func (d *Directory) Subject(uid string) *authn.Subject {
 	return subject
 }
 
+// NameOf is the name of the RelayUser of a UID, whether or not it is served; empty when there is none.
+func (d *Directory) NameOf(uid string) string {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if e := d.users[uid]; e != nil {
+		return e.account.Name
+	}
+	return ""
+}
+
 // refresh tells those who follow a user what it is now. It needs d.mu.
 func (d *Directory) refresh(uid string) {
 	subject := d.subjects[uid]

@@ -159,3 +159,18 @@ func TestRestoredBackup(t *testing.T) {
 		t.Error("what the API server says is not taken")
 	}
 }
+
+// TestNamesOfUsersWhoAreNotServed: a session may end while another user has its user's login name.
+func TestNamesOfUsersWhoAreNotServed(t *testing.T) {
+	d := New(server)
+	d.put(namedUser("1", "hanako", "shared", noon), 1)
+	d.put(namedUser("2", "taro", "shared", noon.Add(time.Second)), 1)
+	if d.Subject("2").State() != nil {
+		t.Fatal("both are served")
+	}
+	for uid, want := range map[string]string{"1": "hanako", "2": "taro", "3": ""} {
+		if got := d.NameOf(uid); got != want {
+			t.Errorf("%s is %q, want %q", uid, got, want)
+		}
+	}
+}

@@ -6,7 +6,9 @@
 package endings
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -30,7 +32,12 @@ const (
 	maxRetry = 10 * time.Second
 	// writeTimeout bounds one try.
 	writeTimeout = 5 * time.Second
+	// maxUnknown is how long the name of a user is waited for. Whoever has a session was known to a sidecar when it
+	// began, and any other that is not behind by more than this knows the user, too.
+	maxUnknown = 5 * time.Minute
 )
+
+var errUnknown = errors.New("no user of this UID is known")
 
 // Client reads from the API server, not from a cache, and writes.
 type Client interface {
@@ -43,6 +50,7 @@ type Writer struct {
 	client    Client
 	namespace string
 	log       logr.Logger
+	nameOf    func(uid string) string
 	queue     workqueue.TypedRateLimitingInterface[string] // of UIDs
 
 	mu      sync.Mutex
@@ -50,27 +58,30 @@ type Writer struct {
 }
 
 type pending struct {
-	name  string
+	name  string // empty while it is not known
+	since time.Time
 	ended session.Ended
 }
 
-// New makes a Writer, which writes once it runs.
-func New(c Client, namespace string, log logr.Logger) *Writer {
+// New makes a Writer, which writes once it runs. The name of a user that ends are told of without one is asked for
+// by nameOf, until it is known.
+func New(c Client, namespace string, nameOf func(uid string) string, log logr.Logger) *Writer {
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[string](spacing, maxRetry)
 	return &Writer{
-		client: c, namespace: namespace, log: log, pending: map[string]*pending{},
+		client: c, namespace: namespace, nameOf: nameOf, log: log, pending: map[string]*pending{},
 		queue: workqueue.NewTypedRateLimitingQueue[string](limiter),
 	}
 }
 
-// End tells of the end of a session of a user. It does not block.
+// End tells of the end of a session of a user, whose name is empty when it is not known. It does not block.
 func (w *Writer) End(name, uid, sessionID string) {
 	w.mu.Lock()
 	p := w.pending[uid]
 	if p == nil {
-		p = &pending{name: name}
+		p = &pending{since: time.Now()}
 		w.pending[uid] = p
 	}
+	p.name = cmp.Or(p.name, name)
 	p.ended.Add(time.Now(), v1alpha1.MaxEndedSessions, sessionID)
 	w.mu.Unlock()
 	w.queue.AddAfter(uid, spacing)
@@ -97,7 +108,7 @@ func (w *Writer) flush(ctx context.Context) {
 	defer cancel()
 	for uid, p := range w.pending { // nobody else is left
 		if err := w.store(ctx, uid, p); err != nil {
-			w.log.Error(err, "Ended sessions are not known to the other sidecars", "user", p.name)
+			w.log.Error(err, "Ended sessions are not known to the other sidecars", "user", p.name, "userUID", uid)
 		}
 	}
 	clear(w.pending)
@@ -116,10 +127,15 @@ func (w *Writer) next(ctx context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	if err := w.store(ctx, uid, p); err != nil {
-		w.putBack(uid, p)
+	switch err := w.store(ctx, uid, p); {
+	case errors.Is(err, errUnknown) && time.Since(p.since) < maxUnknown:
+		w.tryAgain(uid, p)
+		return true
+	case errors.Is(err, errUnknown):
+		w.log.Info("Ended sessions are not stored: their user is gone", "userUID", uid)
+	case err != nil:
 		w.log.Info("Ended sessions could not be stored, trying again", "user", p.name, "error", err.Error())
-		w.queue.AddRateLimited(uid)
+		w.tryAgain(uid, p)
 		return true
 	}
 	w.queue.Forget(uid)
@@ -134,18 +150,26 @@ func (w *Writer) take(uid string) *pending {
 	return p
 }
 
-// putBack keeps what could not be written, with what has come since.
-func (w *Writer) putBack(uid string, p *pending) {
+// tryAgain keeps what could not be written, with what has come since.
+func (w *Writer) tryAgain(uid string, p *pending) {
+	defer w.queue.AddRateLimited(uid)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if since := w.pending[uid]; since != nil {
 		p.ended.Add(time.Now(), v1alpha1.MaxEndedSessions, since.ended.IDs...)
 		p.ended.UpTo = max(p.ended.UpTo, since.ended.UpTo)
+		p.name = cmp.Or(p.name, since.name)
 	}
 	w.pending[uid] = p
 }
 
 func (w *Writer) store(ctx context.Context, uid string, p *pending) error {
+	if p.name == "" {
+		p.name = w.nameOf(uid)
+	}
+	if p.name == "" {
+		return errUnknown
+	}
 	for {
 		user := &v1alpha1.RelayUser{}
 		err := w.client.Get(ctx, client.ObjectKey{Namespace: w.namespace, Name: p.name}, user)

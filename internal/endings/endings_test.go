@@ -35,6 +35,8 @@ type world struct {
 	patches atomic.Int32
 	down    atomic.Bool
 	failed  atomic.Int32
+	asked   atomic.Int32 // for a user's name
+	known   atomic.Bool  // that name is
 	stop    func()
 }
 
@@ -60,7 +62,7 @@ func newWorld(t *testing.T) *world {
 			w.patches.Add(1)
 			return c.SubResource(sub).Patch(ctx, obj, patch, opts...)
 		},
-	}), w.user.Namespace, logr.Discard())
+	}), w.user.Namespace, w.nameOf, logr.Discard())
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { w.Run(ctx) })
@@ -70,6 +72,14 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(w.stop)
 	return w
+}
+
+func (w *world) nameOf(uid string) string {
+	w.asked.Add(1)
+	if w.known.Load() && uid == string(w.user.UID) {
+		return w.user.Name
+	}
+	return ""
 }
 
 func (w *world) end(ids ...string) {
@@ -170,6 +180,26 @@ func TestWhatIsPendingAtTheEndIsWritten(t *testing.T) {
 	w.stop()
 	if err := w.ended(ids...)(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestUsersWhoAreNotKnownYet: a logout is not lost because the user of the session has not been heard of here.
+func TestUsersWhoAreNotKnownYet(t *testing.T) {
+	w := newWorld(t)
+	ids := newIDs(3)
+	w.End("", string(w.user.UID), ids[0])
+	w.End("", "uid-of-nobody", ids[2])
+	testenv.Eventually(t, soon, func() error {
+		if w.asked.Load() < 4 {
+			return errors.New("not tried twice yet")
+		}
+		return nil
+	})
+	w.End("", string(w.user.UID), ids[1])
+	w.known.Store(true)
+	testenv.Eventually(t, soon, w.ended(ids[:2]...))
+	if w.ended(ids[2])() == nil {
+		t.Error("a session of another is ended")
 	}
 }
 

@@ -9,8 +9,12 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/tegata-dev/tegata/internal/room"
 )
 
 // patient are timeouts that never pass in a test.
@@ -167,10 +171,10 @@ func TestNoMoreThanTheLimitAreOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	counted := newConnections(l, limit, time.Millisecond)
+	counted := &countedListener{Listener: l}
 	server := newServer(Options{Handler: &service{}, MaxConnections: limit, Timeouts: patient.withDefaults()})
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(counted) }()
+	go func() { served <- server.Serve(room.Listen(counted, limit, time.Millisecond)) }()
 
 	errs := make(chan error, clients)
 	for i := range clients {
@@ -181,22 +185,45 @@ func TestNoMoreThanTheLimitAreOpen(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	counted.mu.Lock()
-	if counted.open > limit || counted.waiting.Len() > counted.open {
-		t.Errorf("%d open, %d waiting, limit %d", counted.open, counted.waiting.Len(), limit)
-	}
-	counted.mu.Unlock()
 	if err := server.Close(); err != nil {
 		t.Error(err)
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		t.Error(err)
 	}
-	counted.mu.Lock()
-	defer counted.mu.Unlock()
-	if counted.open != 0 || counted.waiting.Len() != 0 {
-		t.Errorf("after all are closed, %d are open and %d waiting", counted.open, counted.waiting.Len())
+	// One more is accepted before there is room for it.
+	if most := counted.most.Load(); most > limit+1 {
+		t.Errorf("%d were open, limit %d", most, limit)
 	}
+	if open := counted.open.Load(); open != 0 {
+		t.Errorf("after all are closed, %d are open", open)
+	}
+}
+
+// countedListener counts the connections that are open.
+type countedListener struct {
+	net.Listener
+	open, most atomic.Int32
+}
+
+func (l *countedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.most.Store(max(l.most.Load(), l.open.Add(1))) // one goroutine accepts
+	return &countedConn{Conn: c, of: l}, nil
+}
+
+type countedConn struct {
+	net.Conn
+	of   *countedListener
+	once sync.Once
+}
+
+func (c *countedConn) Close() error {
+	c.once.Do(func() { c.of.open.Add(-1) })
+	return c.Conn.Close()
 }
 
 // behave opens connections that do one of several things each. Being pushed out is no error.

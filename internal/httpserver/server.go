@@ -19,6 +19,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/tegata-dev/tegata/internal/httpreply"
+	"github.com/tegata-dev/tegata/internal/room"
 )
 
 // Timeouts bound a connection. Zero fields have defaults.
@@ -77,7 +78,7 @@ type Options struct {
 func Serve(ctx context.Context, l net.Listener, o Options) error {
 	o.Timeouts = o.Timeouts.withDefaults()
 	server := newServer(o)
-	l = newConnections(l, o.MaxConnections, o.Timeouts.Grace)
+	l = room.Listen(l, o.MaxConnections, o.Timeouts.Grace)
 	failed := make(chan error, 1)
 	go func() {
 		if o.TLS != nil {

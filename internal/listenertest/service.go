@@ -91,7 +91,7 @@ func (s *Service) CheckSession(ctx context.Context, a authn.SessionAttempt) auth
 	s.mu.Unlock()
 	s.wait(ctx)
 	if result.Allowed() || s.Leftovers {
-		result.Account, result.Session = &authn.Account{Name: User, UID: UID}, live()
+		result.User, result.SessionID = User, SessionID
 	}
 	return result
 }

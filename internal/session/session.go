@@ -71,17 +71,19 @@ func beginOf(id string) time.Time {
 
 // Live is a session that this sidecar knows to be used.
 type Live struct {
-	Session
 	// Memo is the decider's, to remember what it decided on last. It dies with what is known of the token.
+	// What each request looks at comes first, side by side: with many users all of it is far away in memory.
 	Memo atomic.Value
-	// Details are empty for a session that began at another sidecar.
-	Details Details
-
-	received, sent atomic.Uint64
 
 	lastSeen atomic.Int64 // nanoseconds since the epoch
 	live     atomic.Bool  // counted among the user's
 	ended    atomic.Bool
+
+	Session
+	// Details are empty for a session that began at another sidecar.
+	Details Details
+
+	received, sent atomic.Uint64
 }
 
 // Details are what is told of a session beside what is decided on.

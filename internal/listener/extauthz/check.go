@@ -102,6 +102,10 @@ func (c *checker) check(ctx context.Context, decode func(any) error) (response a
 		}
 		return nil, err
 	}
+	if connection := connectionOf(ctx); connection != nil {
+		connection.Begin()
+		defer connection.End()
+	}
 	// From here on the request is whole: a slow sender does not shorten the time of its own denial.
 	return c.answer(ctx, r, p, time.Now())
 }
@@ -115,7 +119,7 @@ func (c *checker) answer(ctx context.Context, r *request, p *place, arrival time
 			Listener: ListenerName, Arrival: arrival, Token: string(shown.token), Source: c.origin(ctx, r).source,
 		})
 		if result.Allowed() {
-			return r.admit(admission{user: result.Account.Name, slot: result.Slot.String(), session: result.Session.ID}), nil
+			return r.admit(admission{user: result.User, slot: result.Slot.String(), session: result.SessionID}), nil
 		}
 		id = result.ID
 	}

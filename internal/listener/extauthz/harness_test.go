@@ -61,7 +61,7 @@ func newFakeService() *fakeService {
 			}
 			return authn.SessionResult{
 				Outcome: decision.Outcome{Verdict: decision.Allow, Slot: decision.SlotPC},
-				Account: &authn.Account{Name: "hanako"}, Session: &session.Live{Session: session.Session{ID: sessionID}},
+				User:    "hanako", SessionID: sessionID,
 			}
 		},
 		login: func(_ context.Context, a *authn.Attempt) authn.Result {

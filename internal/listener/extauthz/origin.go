@@ -2,21 +2,15 @@ package extauthz
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"net"
 	"net/netip"
-	"net/url"
-	"time"
 
 	"google.golang.org/grpc/peer"
 
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/bearer"
 	"github.com/tegata-dev/tegata/internal/clientaddr"
-	"github.com/tegata-dev/tegata/internal/fingerprint"
+	"github.com/tegata-dev/tegata/internal/clientcert"
 )
 
 // origin is where a request comes from.
@@ -54,7 +48,11 @@ func callerOf(ctx context.Context) netip.Addr {
 	if !ok {
 		return netip.Addr{}
 	}
-	address, ok := caller.Addr.(*net.TCPAddr)
+	told := caller.Addr
+	if own, ok := told.(*callerAddr); ok {
+		told = own.Addr
+	}
+	address, ok := told.(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}
 	}
@@ -66,39 +64,11 @@ func (r *request) attempt(from origin) (*authn.Attempt, error) {
 	user, password, _ := bearer.Basic(r.text(authorization))
 	login := bearer.Login{User: user, Password: password, Device: r.text(deviceHeader), Viewer: r.text(viewerHeader)}
 	if from.trusted && len(r.certificate) > 0 {
-		f, err := certificateOf(string(r.certificate))
+		f, err := clientcert.Forwarded(string(r.certificate)) // of whose key Envoy has seen that the device has it
 		if err != nil {
 			return nil, err
 		}
 		login.Certificate = &f
 	}
 	return login.Attempt()
-}
-
-var (
-	errCertificate     = errors.New("the certificate that the gateway tells cannot be read")
-	errCertificateTime = errors.New("the client certificate is not valid at this time")
-)
-
-// certificateOf is the fingerprint of the certificate that Envoy tells: PEM, URL-encoded. That its holder has the
-// key Envoy has seen.
-func certificateOf(encoded string) (fingerprint.Fingerprint, error) {
-	// Of a plus sign, which base64 has, QueryUnescape would make a space.
-	text, err := url.PathUnescape(encoded)
-	if err != nil {
-		return fingerprint.Fingerprint{}, errCertificate
-	}
-	block, _ := pem.Decode([]byte(text))
-	if block == nil || block.Type != "CERTIFICATE" {
-		return fingerprint.Fingerprint{}, errCertificate
-	}
-	certificate, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return fingerprint.Fingerprint{}, errCertificate
-	}
-	// Envoy may have been told to ask for no more than that there is one.
-	if now := time.Now(); now.Before(certificate.NotBefore) || now.After(certificate.NotAfter) {
-		return fingerprint.Fingerprint{}, errCertificateTime
-	}
-	return fingerprint.FromPublicKey(sha256.Sum256(certificate.RawSubjectPublicKeyInfo)), nil
 }

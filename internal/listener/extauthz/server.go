@@ -12,7 +12,6 @@ import (
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/go-logr/logr"
-	"golang.org/x/net/netutil"
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -21,6 +20,8 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
+
+	"github.com/tegata-dev/tegata/internal/room"
 )
 
 // Bounds of the listener.
@@ -30,8 +31,9 @@ const (
 	maxMessageBytes = 256 << 10
 	// maxHeaderBytes is for gRPC's own headers.
 	maxHeaderBytes = 16 << 10
-	// maxConnections is far more than the workers of some Envoys have.
-	maxConnections = 512
+	// grace is how long a connection without a check keeps its place when others need it.
+	grace              = time.Second
+	defaultConnections = 512
 	// maxChecks bounds the requests that are read and decided, beside those that wait.
 	maxChecks = 1024
 	// maxCheckTime bounds a check whose caller sets no deadline: as the login listener's answers.
@@ -60,6 +62,9 @@ type Options struct {
 	Drain   time.Duration
 	Metrics *Metrics
 	Log     logr.Logger
+	// MaxConnections bounds the connections that there are at a time: 512 when zero, which is far more than the
+	// workers of some Envoys have. Further ones take the place of those that have waited longest for a check.
+	MaxConnections int
 }
 
 // Serve serves until ctx ends, then lets checks under way finish.
@@ -68,7 +73,9 @@ func Serve(ctx context.Context, l net.Listener, o Options) error {
 	defer stop()
 	server := newServer(o, stopping.Done())
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(netutil.LimitListener(l, maxConnections)) }()
+	go func() {
+		failed <- server.Serve(callers{room.Listen(l, cmp.Or(o.MaxConnections, defaultConnections), grace)})
+	}()
 	select {
 	case err := <-failed:
 		server.Stop()

@@ -30,7 +30,7 @@ func (h *handler) check(w http.ResponseWriter, r *http.Request) {
 			Listener: ListenerName, Arrival: arrival, Token: shown.token, Source: h.origin(r).source,
 		})
 		if result.Allowed() {
-			admit(w, result.Account.Name, result.Slot.String(), result.Session.ID)
+			admit(w, result.User, result.Slot.String(), result.SessionID)
 			return
 		}
 		id = result.ID

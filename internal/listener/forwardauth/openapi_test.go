@@ -9,38 +9,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers"
-	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tegata-dev/tegata/internal/decision"
 	"github.com/tegata-dev/tegata/internal/listenertest"
 )
 
-// description is openapi.yaml, by which responses can be judged.
-func description(t *testing.T) routers.Router {
-	t.Helper()
-	document, err := openapi3.NewLoader().LoadFromData(openAPI)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !document.IsOpenAPI31OrLater() {
-		t.Errorf("openapi: %s, want 3.1", document.OpenAPI)
-	}
-	if err := document.Validate(t.Context()); err != nil {
-		t.Fatalf("openapi.yaml is no OpenAPI 3.1: %v", err)
-	}
-	router, err := gorillamux.NewRouter(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return router
-}
-
 func TestAnswersAreAsDescribed(t *testing.T) {
-	router := description(t)
+	router := listenertest.Description(t, openAPI)
 	admitting, denying := newHandler(listenertest.Admitting()), newHandler(listenertest.Denying(decision.DeviceMismatch))
 	full := full(t)
 	for name, tc := range map[string]struct {

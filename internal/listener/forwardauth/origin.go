@@ -1,18 +1,11 @@
 package forwardauth
 
 import (
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/pem"
-	"errors"
 	"net/http"
 	"net/netip"
-	"net/url"
-	"strings"
-	"time"
 
 	"github.com/tegata-dev/tegata/internal/clientaddr"
+	"github.com/tegata-dev/tegata/internal/clientcert"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
 )
 
@@ -37,11 +30,6 @@ func (h *handler) origin(r *http.Request) origin {
 	}
 }
 
-var (
-	errCertificate     = errors.New("the certificate that the gateway tells cannot be read")
-	errCertificateTime = errors.New("the client certificate is not valid at this time")
-)
-
 // certificate is the fingerprint of the client certificate that a trusted proxy tells of, nil when it tells none.
 // That the device has its key the proxy has seen.
 func (h *handler) certificate(r *http.Request) (*fingerprint.Fingerprint, error) {
@@ -53,38 +41,11 @@ func (h *handler) certificate(r *http.Request) (*fingerprint.Fingerprint, error)
 		return nil, nil
 	}
 	if len(told) > 1 {
-		return nil, errCertificate // the client may have written one of them
+		return nil, clientcert.ErrMalformed // the client may have written one of them
 	}
-	der, err := certificateBytes(told[0])
-	if err != nil {
-		return nil, errCertificate
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, errCertificate
-	}
-	// The gateway may have asked for no more than that there is one.
-	if now := time.Now(); now.Before(certificate.NotBefore) || now.After(certificate.NotAfter) {
-		return nil, errCertificateTime
-	}
-	return new(fingerprint.FromPublicKey(sha256.Sum256(certificate.RawSubjectPublicKeyInfo))), nil
-}
-
-// certificateBytes reads what gateways write: PEM, URL-encoded (nginx), or the base64 of DER (Caddy), which
-// Traefik URL-encodes and may have the chain follow after a comma.
-func certificateBytes(told string) ([]byte, error) {
-	// Of a plus sign, which base64 has, QueryUnescape would make a space.
-	text, err := url.PathUnescape(told)
+	f, err := clientcert.Forwarded(told[0])
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(text, "-----BEGIN ") {
-		block, _ := pem.Decode([]byte(text))
-		if block == nil || block.Type != "CERTIFICATE" {
-			return nil, errCertificate
-		}
-		return block.Bytes, nil
-	}
-	leaf, _, _ := strings.Cut(text, ",")
-	return base64.StdEncoding.DecodeString(leaf)
+	return &f, nil
 }

@@ -183,8 +183,10 @@ func TestEndingASession(t *testing.T) {
 		return parse(t, s.send(method+" "+path+" HTTP/1.1\r\nHost: relay\r\nConnection: close\r\nContent-Length: 0\r\nAuthorization: "+authorization+"\r\n\r\n"))
 	}
 	end := "/v1/sessions/" + testSession.ID + "/end"
-	if got := ask("POST", end, "Bearer good-token"); got.status != http.StatusNoContent || got.body != "" {
-		t.Errorf("ending: %v", got)
+	for _, shown := range []string{"Bearer good-token", "bearer good-token", "BEARER   good-token"} {
+		if got := ask("POST", end, shown); got.status != http.StatusNoContent || got.body != "" {
+			t.Errorf("ending by %q: %v", shown, got)
+		}
 	}
 	if got := ask("GET", end, "Bearer good-token"); got.status != http.StatusMethodNotAllowed {
 		t.Errorf("GET: %v", got)
@@ -193,6 +195,8 @@ func TestEndingASession(t *testing.T) {
 		"no token":        ask("POST", end, ""),
 		"another token":   ask("POST", end, "Bearer bad-token"),
 		"another scheme":  ask("POST", end, "Basic good-token"),
+		"no scheme":       ask("POST", end, "good-token"),
+		"two tokens":      ask("POST", end, "Bearer good-token\r\nAuthorization: Bearer good-token"),
 		"another session": ask("POST", "/v1/sessions/01K9ZZZZZZ0000000000000001/end", "Bearer good-token"),
 	} {
 		if got.status != http.StatusUnauthorized || !strings.Contains(got.body, `"code":293,`) {

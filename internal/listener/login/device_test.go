@@ -23,8 +23,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tegata-dev/tegata/internal/authn"
+	"github.com/tegata-dev/tegata/internal/clientcert"
 	"github.com/tegata-dev/tegata/internal/decision"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
+	"github.com/tegata-dev/tegata/internal/listenertest"
 	"github.com/tegata-dev/tegata/internal/loginbody"
 	"github.com/tegata-dev/tegata/internal/proof"
 )
@@ -178,7 +180,7 @@ func TestProofThatIsNone(t *testing.T) {
 }
 
 func TestChallengeIsAsDescribed(t *testing.T) {
-	router := description(t)
+	router := listenertest.Description(t, openAPI)
 	service, _ := proving()
 	for method, want := range map[string]int{http.MethodPost: http.StatusOK, http.MethodGet: http.StatusMethodNotAllowed} {
 		route, parameters, err := router.FindRoute(httptest.NewRequest(http.MethodPost, "/v1/challenges", http.NoBody))
@@ -230,8 +232,8 @@ func TestClientCertificates(t *testing.T) {
 	}{
 		"good":                 {body: without, certificate: good, want: &own},
 		"renewed for the key":  {body: without, certificate: deviceCertificate(t, key, now.Add(-time.Minute), now.Add(2*time.Hour)), want: &own},
-		"expired":              {body: without, certificate: deviceCertificate(t, key, now.Add(-time.Hour), now.Add(-time.Minute)), wantError: errCertificateTime},
-		"not yet valid":        {body: without, certificate: deviceCertificate(t, key, now.Add(time.Minute), now.Add(time.Hour)), wantError: errCertificateTime},
+		"expired":              {body: without, certificate: deviceCertificate(t, key, now.Add(-time.Hour), now.Add(-time.Minute)), wantError: clientcert.ErrTime},
+		"not yet valid":        {body: without, certificate: deviceCertificate(t, key, now.Add(time.Minute), now.Add(time.Hour)), wantError: clientcert.ErrTime},
 		"none":                 {body: without},
 		"of a trusted proxy":   {body: without, certificate: good, proxies: []string{"192.0.2.0/24"}},
 		"another proxy":        {body: without, certificate: good, proxies: []string{"198.51.100.0/24"}, want: &own},

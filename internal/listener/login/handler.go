@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tegata-dev/tegata/internal/authn"
+	"github.com/tegata-dev/tegata/internal/bearer"
 	"github.com/tegata-dev/tegata/internal/clientaddr"
 	"github.com/tegata-dev/tegata/internal/denial"
 	"github.com/tegata-dev/tegata/internal/httpreply"
@@ -85,8 +86,11 @@ func sessionID(path string) (string, bool) {
 // end ends a session for whoever shows its token. One that is over already is ended.
 func (h *handler) end(w http.ResponseWriter, r *http.Request, id string) {
 	arrival := time.Now()
-	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if h.service.EndSession(token, id) {
+	var token string
+	if shown := r.Header["Authorization"]; len(shown) == 1 {
+		token, _ = bearer.Token(shown[0])
+	}
+	if token != "" && h.service.EndSession(token, id) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)
 		return

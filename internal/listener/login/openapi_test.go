@@ -10,34 +10,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
-	"github.com/getkin/kin-openapi/routers/gorillamux"
 
 	"github.com/tegata-dev/tegata/internal/decision"
 	"github.com/tegata-dev/tegata/internal/httpreply"
+	"github.com/tegata-dev/tegata/internal/listenertest"
 )
-
-// description is openapi.yaml, by which requests and responses can be judged.
-func description(t *testing.T) routers.Router {
-	t.Helper()
-	document, err := openapi3.NewLoader().LoadFromData(openAPI)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !document.IsOpenAPI31OrLater() {
-		t.Errorf("openapi: %s, want 3.1", document.OpenAPI)
-	}
-	if err := document.Validate(t.Context()); err != nil {
-		t.Fatalf("openapi.yaml is no OpenAPI 3.1: %v", err)
-	}
-	router, err := gorillamux.NewRouter(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return router
-}
 
 // requestInput is what the validator needs of a login.
 func requestInput(t *testing.T, router routers.Router, body string) *openapi3filter.RequestValidationInput {
@@ -62,7 +41,7 @@ func validateResponse(in *openapi3filter.RequestValidationInput, status int, hea
 
 // TestDescriptionAndHandlerAgree has the description and the handler judge the same bodies.
 func TestDescriptionAndHandlerAgree(t *testing.T) {
-	router, compact := description(t), signed(t, newKey(t), "nonce", "n")
+	router, compact := listenertest.Description(t, openAPI), signed(t, newKey(t), "nonce", "n")
 	for name, tc := range map[string]struct {
 		body string
 		want int
@@ -126,7 +105,7 @@ func TestDescriptionAndHandlerAgree(t *testing.T) {
 }
 
 func TestAnswersAreAsDescribed(t *testing.T) {
-	router := description(t)
+	router := listenertest.Description(t, openAPI)
 	for name, tc := range map[string]struct {
 		answer func(http.ResponseWriter, *http.Request)
 		want   int

@@ -43,7 +43,7 @@ func (h *Handler) access(ctx context.Context, x *exchange) {
 	id := authn.NewCorrelationID(x.arrival)
 	attempt, err := h.attempt(x)
 	if err != nil {
-		h.Log.Info("Access-Request is refused", "correlationID", id, "client", x.client.Name, "problem", err.Error())
+		h.refused.Info("correlationID", id, "client", x.client.Name, "problem", err.Error())
 	} else {
 		attempt.ID = id
 		if result := h.Service.Check(ctx, attempt); result.Allowed() {

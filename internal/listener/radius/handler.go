@@ -22,6 +22,7 @@ import (
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/denial"
+	"github.com/tegata-dev/tegata/internal/logflood"
 	"github.com/tegata-dev/tegata/internal/nas"
 	"github.com/tegata-dev/tegata/internal/session"
 )
@@ -61,6 +62,8 @@ type Handler struct {
 	few     rate.Sometimes
 	// strangers has its own, so that they do not silence what is said of clients.
 	strangers rate.Sometimes
+	// refused is about Access-Requests that hold no login that can be checked.
+	refused *logflood.Line
 }
 
 // NewHandler makes a Handler.
@@ -68,6 +71,7 @@ func NewHandler(o Options) *Handler {
 	return &Handler{
 		Options: o, slots: make(chan struct{}, o.MaxRequests),
 		few: rate.Sometimes{First: 5, Interval: time.Minute}, strangers: rate.Sometimes{First: 5, Interval: time.Minute},
+		refused: logflood.New(o.Log, "Access-Request is refused"),
 	}
 }
 

@@ -29,7 +29,7 @@ const (
 
 // ServeRadSec answers RADIUS over TLS (RFC 6614) until ctx ends, and then what is under way. The configuration has
 // to ask for client certificates and to verify them: a gateway is known by a DNS name in its own. Further
-// connections than maxConnections are closed at once.
+// connections of gateways than maxConnections are closed at once; those of whom is not known yet are bounded apart.
 func (h *Handler) ServeRadSec(ctx context.Context, l net.Listener, config *tls.Config, maxConnections int) error {
 	s := &radSec{
 		Handler: h, config: config, places: make(chan struct{}, maxConnections), open: map[net.Conn]struct{}{},
@@ -57,10 +57,11 @@ func (h *Handler) ServeRadSec(ctx context.Context, l net.Listener, config *tls.C
 // radSec is one listener over TLS.
 type radSec struct {
 	*Handler
-	config  *tls.Config
-	door    *door
-	places  chan struct{}
-	readers sync.WaitGroup
+	config     *tls.Config
+	door       *door
+	handshakes handshakes
+	places     chan struct{} // for connections of gateways
+	readers    sync.WaitGroup
 
 	mu       sync.Mutex
 	open     map[net.Conn]struct{}
@@ -78,24 +79,12 @@ func (s *radSec) acceptAll(ctx context.Context, l net.Listener) error {
 			waitUntil(ctx, time.Now().Add(acceptPause))
 			continue
 		}
-		select {
-		case s.places <- struct{}{}:
-		default:
-			s.few.Do(func() {
-				s.Log.Info("RADIUS connection is closed: there are too many", "source", conn.RemoteAddr().String())
-			})
-			_ = conn.Close()
-			continue
-		}
 		if !s.enter(conn) {
 			_ = conn.Close()
-			<-s.places
 			continue
 		}
-		s.readers.Go(func() {
-			defer func() { <-s.places }()
-			s.serve(ctx, conn)
-		})
+		s.handshakes.begin(conn)
+		s.readers.Go(func() { s.serve(ctx, conn) })
 	}
 }
 
@@ -151,19 +140,20 @@ func (s *radSec) converse(ctx context.Context, c *tlsConnection) error {
 	if tcp, ok := c.NetConn().(*net.TCPConn); ok {
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive})
 	}
+	names, err := s.authenticate(ctx, c)
+	if err != nil {
+		return err
+	}
 	from, err := netip.ParseAddrPort(c.RemoteAddr().String())
 	if err != nil {
 		return err
 	}
 	from = netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
-	handshake, cancel := context.WithTimeout(ctx, handshakeTime)
-	defer cancel()
-	if err := c.HandshakeContext(handshake); err != nil {
-		return err
-	}
-	certificates := c.ConnectionState().PeerCertificates
-	if len(certificates) == 0 {
-		return errors.New("the gateway shows no certificate")
+	select {
+	case s.places <- struct{}{}:
+		defer func() { <-s.places }()
+	default:
+		return errors.New("there are too many")
 	}
 	buffer := make([]byte, maxPacketBytes)
 	for {
@@ -172,14 +162,35 @@ func (s *radSec) converse(ctx context.Context, c *tlsConnection) error {
 			return err
 		}
 		// Anew for each packet: the gateway may not be a client any more.
-		client := s.client(certificates[0].DNSNames)
+		client := s.client(names)
 		if client == nil {
-			return errors.New("no DNS name in the gateway's certificate is the certificateName of a client")
+			return errNoClient
 		}
 		if !s.receive(ctx, s.door, client, from, packet, c.send) {
 			return errMalformed
 		}
 	}
+}
+
+var errNoClient = errors.New("no DNS name in the gateway's certificate is the certificateName of a client")
+
+// authenticate finds the names of the gateway at the other end, which is a client.
+func (s *radSec) authenticate(ctx context.Context, c *tlsConnection) (names []string, err error) {
+	defer s.handshakes.end(c.NetConn())
+	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
+	defer cancel()
+	if err := c.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	certificates := c.ConnectionState().PeerCertificates
+	if len(certificates) == 0 {
+		return nil, errors.New("the gateway shows no certificate")
+	}
+	names = certificates[0].DNSNames
+	if s.client(names) == nil {
+		return nil, errNoClient
+	}
+	return names, nil
 }
 
 func (s *radSec) client(names []string) *nas.Client {

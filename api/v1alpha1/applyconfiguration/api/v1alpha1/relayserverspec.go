@@ -38,8 +38,9 @@ type RelayServerSpecApplyConfiguration struct {
 	// are already bound; after it, nobody is admitted. It is also the longest that a DeviceReset waits
 	// for a sidecar that has gone silent. Between 5s and 1h.
 	MaxStaleness *v1.Duration `json:"maxStaleness,omitempty"`
-	// trustedProxies are the networks whose X-Forwarded-For header is believed. Empty: no header is
-	// believed, and the source of a login is the address of the connection.
+	// trustedProxies are the networks of the proxies and gateways that are believed: what they write into
+	// X-Forwarded-For, the source that an ext_authz CheckRequest tells, and the client certificates that they
+	// forward. Empty: nothing is believed, and the source of a login is the address of the connection.
 	TrustedProxies []apiv1alpha1.CIDR `json:"trustedProxies,omitempty"`
 	// radius lets gateways ask over RADIUS. Without it none may.
 	RADIUS *RADIUSApplyConfiguration `json:"radius,omitempty"`
