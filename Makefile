@@ -12,8 +12,13 @@ FUZZTIME ?= 10s
 
 tools := $(CURDIR)/bin/tools
 controller-gen := $(tools)/controller-gen
+openapi-gen := $(tools)/openapi-gen
 golangci-lint := $(tools)/golangci-lint
 boilerplate := headerFile=hack/boilerplate.go.txt
+# What every API server serves beside its own kinds.
+meta := $(addprefix k8s.io/apimachinery/pkg/,apis/meta/v1 runtime version)
+comma := ,
+space := $(subst ,, )
 
 # The directory of etcd, kube-apiserver, kube-controller-manager and kubectl, built when it is missing.
 assets = KUBEBUILDER_ASSETS="$$(hack/controlplane/build.sh)"; export KUBEBUILDER_ASSETS
@@ -43,13 +48,18 @@ clean: ## Remove bin/ (the built control plane stays in its cache)
 ##@ Change
 
 .PHONY: generate
-generate: $(controller-gen) ## Generate deep copies and apply configurations
+generate: $(controller-gen) $(openapi-gen) ## Generate deep copies, apply configurations and OpenAPI
 	$(controller-gen) object:$(boilerplate) paths=./api/...
 	$(controller-gen) applyconfiguration:$(boilerplate) paths=./api/...
+	$(openapi-gen) --go-header-file hack/boilerplate.go.txt --report-filename /dev/null \
+	  --output-pkg github.com/tegata-dev/tegata/internal/historyserver/openapi \
+	  --output-dir internal/historyserver/openapi --output-file zz_generated.openapi.go \
+	  --output-model-name-file zz_generated.model_name.go --readonly-pkg '$(subst $(space),$(comma),$(meta))' \
+	  ./api/history/v1alpha1 $(meta)
 
 .PHONY: manifests
 manifests: $(controller-gen) ## Generate the CRDs and the manager's role
-	$(controller-gen) crd paths=./api/... output:crd:dir=config/crd/bases
+	$(controller-gen) crd paths=./api/v1alpha1 output:crd:dir=config/crd/bases
 	if [ -d controllers ]; then \
 	  $(controller-gen) rbac:roleName=tegata-manager paths=./controllers/... output:rbac:dir=config/rbac; fi
 
@@ -64,7 +74,7 @@ lint: $(golangci-lint) ## Run the linters
 	$(golangci-lint) run
 
 .PHONY: verify
-verify: $(controller-gen) ## Regenerate, and fail if that or anything else is not committed
+verify: $(controller-gen) $(openapi-gen) ## Regenerate, and fail if that or anything else is not committed
 	@hack/verify.sh
 
 .PHONY: bench
@@ -78,9 +88,10 @@ fuzz: ## Fuzz each target for FUZZTIME
 ##@ Tools
 
 .PHONY: tools
-tools: $(controller-gen) $(golangci-lint) $(tools)/benchstat ## Build the tools, when hack/tools has changed
+tools: $(controller-gen) $(openapi-gen) $(golangci-lint) $(tools)/benchstat ## Build the tools, when hack/tools has changed
 
 $(controller-gen): package := sigs.k8s.io/controller-tools/cmd/controller-gen
+$(openapi-gen): package := k8s.io/kube-openapi/cmd/openapi-gen
 $(golangci-lint): package := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 $(tools)/benchstat: package := golang.org/x/perf/cmd/benchstat
 $(tools)/%: hack/tools/go.mod hack/tools/go.sum
