@@ -8,6 +8,7 @@
 package screen
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -74,20 +75,29 @@ func isolated(text string) string {
 }
 
 // Writer is w, with what a terminal could obey spelled out when w is one. It is for output of which each byte
-// matters to a program, and is therefore as it is when a program reads it.
+// matters to a program, and is therefore as it is when a program reads it. It has to end in a line break.
 func (t *Terminal) Writer() io.Writer {
 	if !t.isTerminal {
 		return t.out
 	}
-	return cleanWriter{t.out}
+	return &cleanWriter{out: t.out}
 }
 
-// cleanWriter cleans what is written at a time. Callers write whole lines.
-type cleanWriter struct{ io.Writer }
+// IsTerminal says whether a person reads what is printed.
+func (t *Terminal) IsTerminal() bool { return t.isTerminal }
 
-func (w cleanWriter) Write(p []byte) (int, error) {
-	if _, err := io.WriteString(w.Writer, CleanLines(string(p))); err != nil {
+// cleanWriter cleans line by line: what is written at a time may end in the middle of a character.
+type cleanWriter struct {
+	out  io.Writer
+	rest []byte
+}
+
+func (w *cleanWriter) Write(p []byte) (int, error) {
+	w.rest = append(w.rest, p...)
+	end := bytes.LastIndexByte(w.rest, '\n') + 1
+	if _, err := io.WriteString(w.out, CleanLines(string(w.rest[:end]))); err != nil {
 		return 0, err
 	}
+	w.rest = append(w.rest[:0], w.rest[end:]...)
 	return len(p), nil
 }

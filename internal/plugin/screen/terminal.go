@@ -73,4 +73,6 @@ func (t *Terminal) Paint(c Colour, text string) string {
 func (t *Terminal) Width(text string) int { return t.width.StringWidth(text) }
 
 // Shorten cuts a text that takes more columns.
-func (t *Terminal) Shorten(text string, columns int) string { return t.width.Truncate(text, columns, "…") }
+func (t *Terminal) Shorten(text string, columns int) string {
+	return t.width.Truncate(text, columns, "…")
+}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
+	"github.com/tegata-dev/tegata/internal/plugin/screen"
 )
 
 // Hints for errors that a person can do something about.
@@ -30,9 +31,7 @@ const (
 var ErrNoHistory = errors.New("this cluster has no access history (" + HistoryGroup + ")")
 
 // HistoryGroup is the API group of the access history.
-const HistoryGroup = "history." + group
-
-const group = "tegata.dev"
+const HistoryGroup = "history.tegata.dev"
 
 // hintFor says what to do about an error; it is empty where there is nothing to say.
 func hintFor(err error) string {
@@ -51,6 +50,8 @@ func hintFor(err error) string {
 		return hintUnauthorized
 	case apierrors.IsServiceUnavailable(err):
 		return hintUnavailable
+	case errors.Is(err, screen.ErrNobody):
+		return hintNobody
 	case clientcmd.IsEmptyConfig(err) || isUnreachable(err):
 		return hintUnreachable
 	}

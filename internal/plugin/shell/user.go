@@ -94,15 +94,15 @@ func wrap(err error, format string, args ...any) error {
 
 // gitOps are the marks that tools leave on what they keep as Git has it.
 var gitOps = map[string]string{
-	"argocd.argoproj.io/tracking-id":      "Argo CD",
-	"argocd.argoproj.io/instance":         "Argo CD",
-	"kustomize.toolkit.fluxcd.io/name":    "Flux",
-	"helm.toolkit.fluxcd.io/name":         "Flux",
-	"meta.helm.sh/release-name":           "Helm",
-	"configsync.gke.io/declared-fields":   "Config Sync",
-	"config.k8s.io/owning-inventory":      "a GitOps tool",
-	"fleet.cattle.io/bundle-id":           "Fleet",
-	"kapp.k14s.io/app":                    "kapp",
+	"argocd.argoproj.io/tracking-id":    "Argo CD",
+	"argocd.argoproj.io/instance":       "Argo CD",
+	"kustomize.toolkit.fluxcd.io/name":  "Flux",
+	"helm.toolkit.fluxcd.io/name":       "Flux",
+	"meta.helm.sh/release-name":         "Helm",
+	"configsync.gke.io/declared-fields": "Config Sync",
+	"config.k8s.io/owning-inventory":    "a GitOps tool",
+	"fleet.cattle.io/bundle-id":         "Fleet",
+	"kapp.k14s.io/app":                  "kapp",
 }
 
 // NoteGit tells that a field has to be changed in Git too, when a tool keeps the object as Git has it: it would

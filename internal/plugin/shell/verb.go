@@ -77,7 +77,9 @@ func (e codeError) Unwrap() error { return e.err }
 func Exit(code Code, err error) error { return codeError{code, err} }
 
 // Exitf is Exit with a message.
-func Exitf(code Code, format string, args ...any) error { return codeError{code, fmt.Errorf(format, args...)} }
+func Exitf(code Code, format string, args ...any) error {
+	return codeError{code, fmt.Errorf(format, args...)}
+}
 
 // Usage marks a mistake in what was typed. An error that has a code keeps it.
 func Usage(err error) error {
@@ -105,4 +107,16 @@ func Report(out io.Writer, err error) Code {
 		_, _ = fmt.Fprintln(out, "hint: "+screen.CleanLines(hint))
 	}
 	return code
+}
+
+// CodeOf is the exit code of an error.
+func CodeOf(err error) Code {
+	coded := codeError{}
+	switch {
+	case err == nil:
+		return Done
+	case errors.As(err, &coded):
+		return coded.code
+	}
+	return Failed
 }
