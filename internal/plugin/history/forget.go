@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -48,17 +49,16 @@ func (f *forgetting) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	key, name, err := whose(ctx, f.Shell, c, f.who)
+	person, err := f.person(ctx, c)
 	if err != nil {
 		return err
 	}
-	selector := client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector(key, name)}
-	count, err := f.count(ctx, c, key, name, selector)
+	count, err := f.count(ctx, c, person)
 	if err != nil {
 		return err
 	}
-	shown := screen.Clean(name)
-	if err := f.Terminal.Printf(f.Lang.Of("%s: %d records are kept.\n", "%s：%d 件の記録があります。\n"), shown, count); err != nil {
+	name := person[fieldUser]
+	if err := f.Terminal.Printf("%s\n", screen.Clean(f.Lang.Sprintf("%s: %d records are kept.", "%s：%d 件の記録があります。", name, count))); err != nil {
 		return err
 	}
 	if count == 0 || f.dryRun {
@@ -67,30 +67,60 @@ func (f *forgetting) Run(ctx context.Context) error {
 	if err := f.confirm(name); err != nil {
 		return err
 	}
-	err = c.DeleteAllOf(ctx, &historyv1alpha1.AccessRecord{}, client.InNamespace(f.Namespace), selector)
+	err = c.DeleteAllOf(ctx, &historyv1alpha1.AccessRecord{}, client.InNamespace(f.Namespace), client.MatchingFields(person))
 	if err != nil {
 		return explain(err)
 	}
-	return f.Terminal.Printf(f.Lang.Of("The access history of %s is erased.\n", "%s のアクセス履歴を消去しました。\n"), shown)
+	return f.Terminal.Printf("%s\n", screen.Clean(f.Lang.Sprintf("The access history of %s is erased.", "%s のアクセス履歴を消去しました。", name)))
 }
 
-// count is how many records there are. The usage knows it of a RelayUser; others are counted.
-func (f *forgetting) count(ctx context.Context, c client.Client, key, name string, selector client.ListOption) (int64, error) {
-	var usage historyv1alpha1.UserUsage
-	if key == "user" && c.Get(ctx, client.ObjectKey{Namespace: f.Namespace, Name: name}, &usage) == nil {
-		return usage.Attempts, nil
+// person is whose records are erased. What was typed as the name of somebody who is no user is nobody else's, so it
+// goes with them; a user's login name may be that of another server's user, whose records stay.
+func (f *forgetting) person(ctx context.Context, c client.Reader) (fields.Set, error) {
+	user, err := f.FindUser(ctx, c, f.who)
+	switch {
+	case err == nil:
+		return fields.Set{fieldUser: user.Name}, nil
+	case shell.CodeOf(err) == shell.NotFound:
+		return fields.Set{fieldUser: f.who, fieldUserName: f.who}, nil
+	case apierrors.IsForbidden(err):
+		return fields.Set{fieldUser: f.who}, nil
 	}
-	var list historyv1alpha1.AccessRecordList
+	return nil, err
+}
+
+// count is how many records there are of any of the names.
+func (f *forgetting) count(ctx context.Context, c client.Client, person fields.Set) (int64, error) {
 	var count int64
+	for _, key := range []string{fieldUser, fieldUserName} {
+		if person[key] == "" {
+			continue
+		}
+		err := f.each(ctx, c, client.MatchingFields{key: person[key]}, func(r *historyv1alpha1.AccessRecord) {
+			if key == fieldUser || r.User != person[fieldUser] { // counted already
+				count++
+			}
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return count, nil
+}
+
+func (f *forgetting) each(ctx context.Context, c client.Client, selector client.ListOption, do func(*historyv1alpha1.AccessRecord)) error {
+	var list historyv1alpha1.AccessRecordList
 	for {
 		next := list.Continue
 		list = historyv1alpha1.AccessRecordList{}
 		if err := c.List(ctx, &list, client.InNamespace(f.Namespace), selector, client.Limit(pageSize), client.Continue(next)); err != nil {
-			return 0, explain(err)
+			return explain(err)
 		}
-		count += int64(len(list.Items))
+		for i := range list.Items {
+			do(&list.Items[i])
+		}
 		if list.Continue == "" {
-			return count, nil
+			return nil
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	historyv1alpha1 "github.com/tegata-dev/tegata/api/history/v1alpha1"
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/plugin/shell"
 )
@@ -211,13 +212,23 @@ func whose(ctx context.Context, s *shell.Shell, c client.Reader, who string) (ke
 	user, err := s.FindUser(ctx, c, who)
 	switch {
 	case err == nil:
-		return "user", user.Name, nil
-	case shell.CodeOf(err) == shell.NotFound:
-		s.Note(s.Lang.Of("note: there is no RelayUser %s: records of attempts at that login name are shown",
-			"注意：RelayUser %s はありません。このユーザ名で試みられた接続を表示します。"), who)
-		return "userName", who, nil
+		return fieldUser, user.Name, nil
 	case apierrors.IsForbidden(err):
-		return "user", who, nil
+		return fieldUser, who, nil
+	case shell.CodeOf(err) != shell.NotFound:
+		return "", "", err
 	}
-	return "", "", err
+	var usage historyv1alpha1.UserUsage
+	if c.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: who}, &usage) == nil {
+		return fieldUser, who, nil // deleted since
+	}
+	s.Note(s.Lang.Of("note: there is no RelayUser %s: records of attempts at that login name are shown",
+		"注意：RelayUser %s はありません。このユーザ名で試みられた接続を表示します。"), who)
+	return fieldUserName, who, nil
 }
+
+// The fields by which records of a person are found: the RelayUser's name, and the login name as typed.
+const (
+	fieldUser     = "user"
+	fieldUserName = "userName"
+)

@@ -2,11 +2,9 @@ package history
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -58,12 +56,11 @@ func (o *options) records(ctx context.Context, selector fields.Selector, p print
 
 // explain tells an API that is not there from other errors.
 func explain(err error) error {
-	var noKind *meta.NoKindMatchError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &noKind), apierrors.IsNotFound(err):
-		return fmt.Errorf("%w: %w", shell.ErrNoHistory, err)
+	case shell.IsAbsent(err), apierrors.IsNotFound(err):
+		return shell.ErrNoHistory
 	}
 	return fmt.Errorf("read the access history: %w", err)
 }

@@ -4,13 +4,11 @@ package sessions
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -97,10 +95,7 @@ func (o *options) Run(ctx context.Context) error {
 	return o.endAll(ctx, user)
 }
 
-func isAbsent(err error) bool {
-	var noKind *meta.NoKindMatchError
-	return errors.As(err, &noKind) || apierrors.IsNotFound(err)
-}
+func isAbsent(err error) bool { return shell.IsAbsent(err) || apierrors.IsNotFound(err) }
 
 // open are the records of sessions that last, as far as is known, newest first.
 func (o *options) open(ctx context.Context, user *v1alpha1.RelayUser) ([]historyv1alpha1.AccessRecord, error) {

@@ -33,6 +33,13 @@ var ErrNoHistory = errors.New("this cluster has no access history (" + HistoryGr
 // HistoryGroup is the API group of the access history.
 const HistoryGroup = "history.tegata.dev"
 
+// IsAbsent says whether an API is not there: the server does not know the kind.
+func IsAbsent(err error) bool {
+	var noKind *meta.NoKindMatchError
+	var noResource *meta.NoResourceMatchError
+	return errors.As(err, &noKind) || errors.As(err, &noResource)
+}
+
 // hintFor says what to do about an error; it is empty where there is nothing to say.
 func hintFor(err error) string {
 	var noMatch *meta.NoKindMatchError

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -110,6 +111,7 @@ func parse(file []byte) ([]line, error) {
 		switch {
 		case errors.Is(err, io.EOF):
 			wrong = append(wrong, duplicates(lines)...)
+			slices.SortStableFunc(wrong, func(a, b problem) int { return a.line - b.line })
 			return lines, asError(wrong)
 		case err != nil:
 			return nil, asError(append(wrong, csvProblem(err)))
@@ -200,10 +202,16 @@ func parseLine(number int, heads []*column, fields []string) (v1alpha1.RelayUser
 			wrong = append(wrong, problem{number, heads[i].name, err})
 		}
 	}
-	if len(wrong) > 0 {
-		return user, wrong
+	told := map[string]bool{}
+	for _, p := range wrong {
+		told[p.column] = true
 	}
-	return user, checkUser(number, &user)
+	for _, p := range checkUser(number, &user) {
+		if !told[p.column] {
+			wrong = append(wrong, p)
+		}
+	}
+	return user, wrong
 }
 
 // checkUser checks what concerns several fields.

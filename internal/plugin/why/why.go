@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	historyv1alpha1 "github.com/tegata-dev/tegata/api/history/v1alpha1"
@@ -176,9 +175,8 @@ func (o *options) inStatus(ctx context.Context, only *v1alpha1.RelayUser) (*subj
 func (o *options) inHistory(ctx context.Context, only *v1alpha1.RelayUser) (*subject, error) {
 	var record historyv1alpha1.AccessRecord
 	err := o.client.Get(ctx, client.ObjectKey{Namespace: o.Namespace, Name: strings.ToLower(o.id)}, &record)
-	var noKind *meta.NoKindMatchError
 	switch {
-	case errors.As(err, &noKind):
+	case shell.IsAbsent(err):
 		return nil, shell.Exitf(shell.NotFound, "no recent failure in namespace %s has the id %s, and there is no access history to look further back", o.Namespace, o.id)
 	case apierrors.IsNotFound(err), err == nil && only != nil && record.User != only.Name:
 		return nil, shell.Exitf(shell.NotFound, "no attempt in namespace %s has the id %s: is it spelled right, and of a relay of this namespace?", o.Namespace, o.id)
