@@ -22,14 +22,14 @@ func (o *options) followFrom(ctx context.Context, selector fields.Selector, vers
 	for ctx.Err() == nil {
 		began := o.Now()
 		next, err := o.watchOnce(ctx, selector, version, p)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case next != version:
+		if ctx.Err() != nil {
+			break // interrupted: that is how it ends
+		}
+		if next != version {
 			version = next
 			backoff = newBackoff()
 		}
-		var broken brokenOutput
+		var broken outputError
 		switch {
 		case errors.As(err, &broken):
 			return broken.error
@@ -61,8 +61,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// brokenOutput is an error of the reader's side: there is nobody to show more to.
-type brokenOutput struct{ error }
+// outputError is an error of the reader's side: there is nobody to show more to.
+type outputError struct{ error }
 
 // watchOnce shows changes until the watch ends, and returns the version that was reached.
 func (o *options) watchOnce(ctx context.Context, selector fields.Selector, version string, p printer) (string, error) {
@@ -89,7 +89,7 @@ func (o *options) watchOnce(ctx context.Context, selector fields.Selector, versi
 				continue
 			case event.Type == watch.Added || event.Type == watch.Modified:
 				if err := p.change(record); err != nil {
-					return version, brokenOutput{err}
+					return version, outputError{err}
 				}
 			}
 			version = record.ResourceVersion

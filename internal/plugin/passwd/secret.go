@@ -61,15 +61,15 @@ func (o *options) target(ctx context.Context, user *v1alpha1.RelayUser) (*target
 // check refuses a Secret that is not meant for this user's password. The label is its owner's word.
 func (t *target) check(user *v1alpha1.RelayUser) error {
 	if label := t.secret.Labels[v1alpha1.LabelSecretType]; label != v1alpha1.SecretTypePassword {
-		return fmt.Errorf("Secret %s exists without the label that permits its use; if it is meant to hold this user's password: "+
+		return fmt.Errorf("the Secret %s exists without the label that permits its use; if it is meant to hold this user's password: "+
 			"kubectl label secret %s -n %s %s=%s", t.name, t.name, user.Namespace, v1alpha1.LabelSecretType, v1alpha1.SecretTypePassword)
 	}
 	owner := metav1.GetControllerOf(t.secret)
 	if owner != nil && owner.Kind == kindRelayUser && owner.UID != user.UID {
-		return fmt.Errorf("Secret %s holds the temporary password of RelayUser %s: name another in spec.password.secretRef", t.name, owner.Name)
+		return fmt.Errorf("the Secret %s holds the temporary password of RelayUser %s: name another in spec.password.secretRef", t.name, owner.Name)
 	}
 	if t.isNew && !owns(user, t.secret) {
-		return fmt.Errorf("Secret %s exists, and is not known to be this user's: if it is, name it in spec.password.secretRef of RelayUser %s", t.name, user.Name)
+		return fmt.Errorf("the Secret %s exists, and is not known to be this user's: if it is, name it in spec.password.secretRef of RelayUser %s", t.name, user.Name)
 	}
 	return nil
 }
@@ -87,7 +87,7 @@ func owns(user *v1alpha1.RelayUser, secret *corev1.Secret) bool {
 func (o *options) checkShared(ctx context.Context, user *v1alpha1.RelayUser, secret string) error {
 	err := o.EachUser(ctx, o.client, func(other *v1alpha1.RelayUser) error {
 		if other.UID != user.UID && other.Spec.Password != nil && other.Spec.Password.SecretRef.Name == secret {
-			return fmt.Errorf("Secret %s is also the password of RelayUser %s: name one of its own in spec.password.secretRef of %s", secret, other.Name, user.Name)
+			return fmt.Errorf("the Secret %s is also the password of RelayUser %s: name one of its own in spec.password.secretRef of %s", secret, other.Name, user.Name)
 		}
 		return nil
 	})

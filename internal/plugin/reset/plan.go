@@ -58,7 +58,7 @@ func (o *options) planSlot(table *screen.Table, user *v1alpha1.RelayUser, slot v
 	if status.Binding != nil {
 		since = o.Lang.Time(o.Local(status.Binding.RegisteredTime.Time))
 	}
-	becomes := ""
+	var becomes string
 	switch {
 	case status.Binding != nil && o.next != "":
 		becomes = o.Lang.Of(" -> will be cleared, and reserved", " → 初期化され、次の端末用に予約されます")

@@ -18,8 +18,6 @@ const (
 	maxCompletions    = 200
 )
 
-type completion = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective)
-
 // CompleteUser proposes RelayUsers for the first argument.
 func (s *Shell) CompleteUser(_ *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
@@ -34,7 +32,7 @@ func (s *Shell) CompleteServer(_ *cobra.Command, _ []string, prefix string) ([]s
 }
 
 // CompleteWords proposes fixed words, also behind a comma.
-func CompleteWords(choices ...string) completion {
+func CompleteWords(choices ...string) cobra.CompletionFunc {
 	return func(_ *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		before := ""
 		if comma := strings.LastIndexByte(prefix, ','); comma >= 0 {

@@ -129,6 +129,7 @@ func newScheme() (*runtime.Scheme, error) {
 // warnings shows what the API server warns of, as kubectl does.
 type warnings struct{ shell *Shell }
 
+// HandleWarningHeaderWithContext shows one warning.
 func (w warnings) HandleWarningHeaderWithContext(_ context.Context, _ int, _, text string) {
 	w.shell.Note("%s", w.shell.Lang.Of("Warning: ", "警告：")+text)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -270,9 +271,7 @@ var paths = map[string]string{
 
 func columnOf(cause metav1.StatusCause) string {
 	field := cause.Field
-	if len(field) > 0 && field[0] == '.' {
-		field = field[1:]
-	}
+	field = strings.TrimPrefix(field, ".")
 	for end := len(field); end > 0; end-- {
 		if c, known := paths[field[:end]]; known && (end == len(field) || field[end] == '.' || field[end] == '[') {
 			return c

@@ -135,8 +135,7 @@ func asError(wrong problems) error {
 }
 
 func csvProblem(err error) problem {
-	var parseError *csv.ParseError
-	if errors.As(err, &parseError) {
+	if parseError, ok := errors.AsType[*csv.ParseError](err); ok {
 		return problem{line: parseError.Line, err: parseError.Err}
 	}
 	return problem{err: err}
