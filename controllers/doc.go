@@ -7,8 +7,8 @@
 // or an error.
 package controllers
 
-// The manager's own permissions. Those on leases, and reading relayusers, relayservers and secrets, are
-// also what the sidecars' Roles grant: nobody may grant what they do not hold.
+// The manager's own permissions. Those on leases and accesslogs/records, and reading relayusers, relayservers
+// and secrets, are also what the sidecars' Roles grant: nobody may grant what they do not hold.
 //
 // +kubebuilder:rbac:groups=tegata.dev,resources=relayservers;relayusers,verbs=get;list;watch
 // +kubebuilder:rbac:groups=tegata.dev,resources=relayservers/status;relayusers/status;deviceresets/status,verbs=patch
@@ -17,3 +17,4 @@ package controllers
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;list;watch;create;update;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=history.tegata.dev,resources=accesslogs/records,verbs=create

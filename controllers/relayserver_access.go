@@ -17,6 +17,7 @@ import (
 	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	historyv1alpha1 "github.com/tegata-dev/tegata/api/history/v1alpha1"
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/credential"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
@@ -44,6 +45,10 @@ func sidecarRules(server string) []rbacv1.PolicyRule {
 		{
 			APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"},
 			Verbs: []string{"create", "get", "update", "patch", "delete"},
+		},
+		{
+			APIGroups: []string{historyv1alpha1.GroupVersion.Group}, Resources: []string{"accesslogs/records"},
+			ResourceNames: []string{server}, Verbs: []string{"create"},
 		},
 	}
 }

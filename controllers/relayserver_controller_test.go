@@ -69,6 +69,7 @@ func TestSidecarRoleIsExactlyThis(t *testing.T) {
 			APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"},
 			Verbs: []string{"create", "get", "update", "patch", "delete"},
 		},
+		{APIGroups: []string{"history.tegata.dev"}, Resources: []string{"accesslogs/records"}, ResourceNames: []string{"asp1"}, Verbs: []string{"create"}},
 	}
 	if diff := cmp.Diff(want, get(w, "asp1-sidecar", &rbacv1.Role{}).Rules); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)

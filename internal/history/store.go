@@ -16,13 +16,14 @@ var ErrTooOld = errors.New("changes since that version are not kept any more")
 type Store interface {
 	// Put keeps records, each merged with what is kept of the same Namespace and ID, and the usage of their users
 	// with them: all or nothing, on disk when it returns. Records may come in any order, and again. Those that began
-	// before their user was forgotten, or before the time that Expire was last told of their server, are left out.
+	// before their user was forgotten, or before the time that Expire was last told of their server, are left out;
+	// so is one that is kept as another server's, for no relay may change what is told of another.
 	Put(ctx context.Context, records []Record) (Stored, error)
 	// Get is one record. Its error is ErrNotFound when there is none.
 	Get(ctx context.Context, namespace string, id ID) (Record, error)
 	// List is a page of records. It takes a bounded time however many records there are.
 	List(ctx context.Context, q Query) (Page, error)
-	// Usages is a page of what users have used.
+	// Usages is a page of what users have used. Records that are nobody's are in none.
 	Usages(ctx context.Context, q UsageQuery) (UsagePage, error)
 
 	// Version is that of the newest change. Versions of one database only ever grow.
@@ -35,9 +36,10 @@ type Store interface {
 	// many.
 	CloseLost(ctx context.Context, expired time.Time, limit int) (int, error)
 	// Forget erases what is kept of a user, and has records of the user that began before now left out from now on.
-	// It says how many records there were.
+	// It says how many records there were. Changes tells of each as deleted, or has who follows list anew.
 	Forget(ctx context.Context, who Person, now time.Time) (int, error)
 	// Expire drops the months of a server's records that were over before a time. It says how many records there were.
+	// Changes tells of them as Forget does.
 	Expire(ctx context.Context, namespace, server string, before time.Time) (int, error)
 
 	// Ping says whether the database answers.

@@ -46,13 +46,13 @@ func newAuthority() (*authority, error) {
 	return &authority{certificate: certificate, key: key, pem: encode("CERTIFICATE", der)}, nil
 }
 
-// server issues a certificate for a server on the loopback interface. It serves as a client's too: etcd
-// calls itself with it.
-func (a *authority) server(name string) (keyPair, error) {
+// server issues a certificate for a server on the loopback interface, and under the names of a Service. It serves as
+// a client's too: etcd calls itself with it.
+func (a *authority) server(name string, services ...string) (keyPair, error) {
 	template := certificateTemplate(pkix.Name{CommonName: name})
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-	template.DNSNames = []string{"localhost"}
+	template.DNSNames = append([]string{"localhost"}, services...)
 	return a.issue(template)
 }
 

@@ -52,9 +52,14 @@ func (cp *ControlPlane) writeFiles() error {
 	if err != nil {
 		return err
 	}
-	files := map[string][]byte{"ca.crt": cp.authority.pem, "service-accounts.key": signingKey}
+	files, err := frontProxyFiles()
+	if err != nil {
+		return err
+	}
+	files["ca.crt"], files["service-accounts.key"] = cp.authority.pem, signingKey
+	server := func(name string) (keyPair, error) { return cp.authority.server(name) }
 	for name, issue := range map[string]func(string) (keyPair, error){
-		"etcd": cp.authority.server, "kube-apiserver": cp.authority.server, "kube-controller-manager": cp.authority.server,
+		"etcd": server, "kube-apiserver": server, "kube-controller-manager": server,
 		"etcd-client": func(name string) (keyPair, error) { return cp.authority.client(name) },
 	} {
 		pair, err := issue(name)
@@ -109,7 +114,7 @@ func (cp *ControlPlane) apiServerCommand() Command {
 	return Command{
 		Name: "kube-apiserver",
 		Path: cp.program("kube-apiserver"),
-		Args: []string{
+		Args: append([]string{
 			"--etcd-servers=" + cp.etcdPort.url(),
 			"--etcd-cafile=" + cp.file("ca.crt"),
 			"--etcd-certfile=" + cp.file("etcd-client.crt"),
@@ -126,7 +131,7 @@ func (cp *ControlPlane) apiServerCommand() Command {
 			"--service-account-key-file=" + cp.file("service-accounts.key"),
 			"--service-account-signing-key-file=" + cp.file("service-accounts.key"),
 			"--service-cluster-ip-range=10.0.0.0/24",
-		},
+		}, cp.aggregationFlags()...),
 		Ready: cp.answers(cp.apiPort.url() + "/readyz"),
 	}
 }

@@ -21,6 +21,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&AccessRecord{}, &AccessRecordList{},
 		&UserUsage{}, &UserUsageList{},
+		&AccessLog{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -9,6 +9,11 @@
 package v1alpha1
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in AccessLog) OpenAPIModelName() string {
+	return "dev.tegata.history.v1alpha1.AccessLog"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in AccessRecord) OpenAPIModelName() string {
 	return "dev.tegata.history.v1alpha1.AccessRecord"
 }

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/pflag"
+	"go.uber.org/zap/zapcore"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+	"k8s.io/klog/v2"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// The stores.
+const (
+	storeSQLite   = "sqlite"
+	storePostgres = "postgres"
+)
+
+type options struct {
+	store           string
+	sqliteDir       string
+	postgresDSNFile string
+	retention       time.Duration
+
+	kubeconfig     string
+	audiences      []string
+	serving        *genericoptions.SecureServingOptionsWithLoopback
+	authentication *genericoptions.DelegatingAuthenticationOptions
+	authorization  *genericoptions.DelegatingAuthorizationOptions
+
+	logLevel    string
+	showVersion bool
+}
+
+const usage = `history keeps and serves the access history.
+
+It takes what sidecars tell of every attempt to connect, and serves it as AccessRecords and UserUsages of
+history.tegata.dev, behind the cluster's API server, which decides who may read and who may write. See
+docs/history.md.
+
+Usage:
+  history --tls-cert-file FILE --tls-private-key-file FILE [flags]
+
+Flags:
+`
+
+const (
+	// usageWidth is how wide the help text is.
+	usageWidth = 100
+	// defaultPort needs no privileges.
+	defaultPort = 8443
+	// defaultRetention is a year.
+	defaultRetention = 8760 * time.Hour
+)
+
+// servingFlags and authenticationFlags are those of the library that matter here.
+var (
+	servingFlags        = []string{"bind-address", "secure-port", "tls-cert-file", "tls-private-key-file", "tls-min-version", "tls-cipher-suites"}
+	authenticationFlags = []string{"client-ca-file", "authentication-token-webhook-cache-ttl"}
+	authorizationFlags  = []string{"authorization-webhook-cache-authorized-ttl", "authorization-webhook-cache-unauthorized-ttl"}
+)
+
+func parseOptions(args []string) (*options, error) {
+	o := newOptions()
+	fs := pflag.NewFlagSet("history", pflag.ContinueOnError)
+	fs.SortFlags = false
+	fs.Usage = func() { fmt.Print(usage, fs.FlagUsagesWrapped(usageWidth)) }
+	o.addFlags(fs)
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, pflag.ErrHelp) {
+			os.Exit(0) // pflag has printed the help
+		}
+		return nil, fmt.Errorf("%w; see --help", err)
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q; see --help", fs.Arg(0))
+	}
+	if o.showVersion {
+		return o, nil
+	}
+	o.authentication.RemoteKubeConfigFile, o.authorization.RemoteKubeConfigFile = o.kubeconfig, o.kubeconfig
+	return o, o.validate()
+}
+
+func newOptions() *options {
+	o := &options{
+		serving:        genericoptions.NewSecureServingOptions().WithLoopback(),
+		authentication: genericoptions.NewDelegatingAuthenticationOptions(),
+		authorization:  genericoptions.NewDelegatingAuthorizationOptions(),
+	}
+	o.serving.BindPort, o.serving.Required = defaultPort, true
+	o.serving.ServerCert.CertDirectory = ""
+	// Nobody is let in without being asked for: a certificate of --client-ca-file may name any group.
+	o.authorization.AlwaysAllowGroups = nil
+	return o
+}
+
+func (o *options) addFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.store, "store", storeSQLite, "where records are kept: sqlite, in files of this server, or postgres, which several servers can share")
+	fs.StringVar(&o.sqliteDir, "sqlite-dir", "", "directory of SQLite's files; it is this server's alone")
+	fs.StringVar(&o.postgresDSNFile, "postgres-dsn-file", "", "path of a file that holds PostgreSQL's connection string, such as postgres://user:password@host/database")
+	fs.DurationVar(&o.retention, "retention-default", defaultRetention, "for how long records are kept of a RelayServer that does not say it itself")
+	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "path of a kubeconfig; without it, the pod's service account")
+	fs.StringSliceVar(&o.audiences, "token-audiences", []string{
+		"tegata-history", "https://kubernetes.default.svc", "https://kubernetes.default.svc.cluster.local",
+	}, "audiences of which a caller's token must have one: that of sidecars' tokens, and the API server's own")
+	libraryFlags(fs, servingFlags, o.serving.AddFlags)
+	libraryFlags(fs, authenticationFlags, o.authentication.AddFlags)
+	libraryFlags(fs, authorizationFlags, o.authorization.AddFlags)
+	fs.StringVar(&o.logLevel, "log-level", "info", "debug, info or error")
+	fs.BoolVar(&o.showVersion, "version", false, "print the version and exit")
+}
+
+// libraryFlags adds those of a library's flags that are named.
+func libraryFlags(fs *pflag.FlagSet, names []string, add func(*pflag.FlagSet)) {
+	all := pflag.NewFlagSet("", pflag.ContinueOnError)
+	add(all)
+	for _, name := range names {
+		fs.AddFlag(all.Lookup(name))
+	}
+}
+
+func (o *options) validate() error {
+	errs := []error{o.validateStore()}
+	if o.retention < time.Hour {
+		errs = append(errs, errors.New("--retention-default must be at least 1h"))
+	}
+	if o.serving.ServerCert.CertKey.CertFile == "" || o.serving.ServerCert.CertKey.KeyFile == "" {
+		errs = append(errs, errors.New("--tls-cert-file and --tls-private-key-file are required: the API server must know whom it forwards requests to"))
+	}
+	if len(o.audiences) == 0 {
+		errs = append(errs, errors.New("--token-audiences must name one at least"))
+	}
+	if o.logLevel != "debug" && o.logLevel != "info" && o.logLevel != "error" {
+		errs = append(errs, errors.New("--log-level must be debug, info or error"))
+	}
+	errs = append(errs, o.serving.Validate()...)
+	errs = append(errs, o.authentication.Validate()...)
+	return errors.Join(append(errs, o.authorization.Validate()...)...)
+}
+
+func (o *options) validateStore() error {
+	switch {
+	case o.store != storeSQLite && o.store != storePostgres:
+		return fmt.Errorf("--store %q is neither sqlite nor postgres", o.store)
+	case o.store == storeSQLite && o.sqliteDir == "":
+		return errors.New("--store sqlite needs --sqlite-dir")
+	case o.store == storePostgres && o.postgresDSNFile == "":
+		return errors.New("--store postgres needs --postgres-dsn-file")
+	case o.store == storeSQLite && o.postgresDSNFile != "", o.store == storePostgres && o.sqliteDir != "":
+		return fmt.Errorf("--store %s takes no flag of the other store", o.store)
+	}
+	return nil
+}
+
+func newLogger(o *options) logr.Logger {
+	level := zapcore.InfoLevel
+	switch o.logLevel {
+	case "debug":
+		level = zapcore.DebugLevel
+	case "error":
+		level = zapcore.ErrorLevel
+	}
+	log := zap.New(zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel)).WithName("history")
+	ctrllog.SetLogger(log)
+	klog.SetLogger(log.WithName("apiserver"))
+	return log
+}

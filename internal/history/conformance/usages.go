@@ -1,0 +1,61 @@
+package conformance
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/tegata-dev/tegata/internal/history"
+)
+
+func testUsagePages(t *testing.T, s *subject) {
+	_, want := fill(t, s, 300)
+	for _, q := range []history.UsageQuery{
+		{}, {Namespace: "relays"}, {Namespace: "relays", Server: "asp1"}, {Server: "asp2"}, {User: "taro"},
+		{Namespace: "other", User: "Ωmega"}, {Namespace: "nowhere"}, {Namespace: "relays", User: "nobody"},
+	} {
+		for _, limit := range []int{1, 2, 3, history.MaxPage} {
+			q.Limit = limit
+			if diff := gocmp.Diff(want.usages(q), s.usages(q), equateEmpty); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", fmt.Sprintf("%+v", q), diff)
+			}
+		}
+	}
+}
+
+// testUsages is the story of one user.
+func testUsages(t *testing.T, s *subject) {
+	m := newMaker()
+	login := m.success(began, "taro")
+	end := m.later(&login)
+	end.LastSeen, end.End, end.EndTime = 0, history.Logout, history.At(began.Add(33*time.Minute+36*time.Second))
+	seen := m.later(&login)
+	seen.End, seen.EndTime, seen.LastSeen = history.EndNone, 0, history.At(began.Add(10*time.Minute))
+	denied := m.failure(began.Add(-40*24*time.Hour), "taro", "PasswordMismatch")
+	usage := func(connected time.Duration, attempts, failures uint64, first, last history.Millis) []history.Usage {
+		return []history.Usage{{
+			Namespace: "relays", Server: "asp1", User: "taro",
+			Connected: connected, Attempts: attempts, Failures: failures, First: first, Last: last,
+		}}
+	}
+	for _, step := range []struct {
+		name string
+		put  history.Record
+		want []history.Usage
+	}{
+		{"a login", login, usage(0, 1, 0, login.Start(), login.Start())},
+		{"a sign of life", seen, usage(10*time.Minute, 1, 0, login.Start(), login.Start())},
+		{"its end", end, usage(33*time.Minute+36*time.Second, 1, 0, login.Start(), login.Start())},
+		{"its end again", end, usage(33*time.Minute+36*time.Second, 1, 0, login.Start(), login.Start())},
+		{"a sign of life, late", seen, usage(33*time.Minute+36*time.Second, 1, 0, login.Start(), login.Start())},
+		{"a denial of before, late", denied, usage(33*time.Minute+36*time.Second, 2, 1, denied.Start(), login.Start())},
+	} {
+		s.put(step.put)
+		got := s.usages(history.UsageQuery{Namespace: "relays", User: "taro", Limit: 10})
+		if diff := gocmp.Diff(step.want, got); diff != "" {
+			t.Errorf("after %s (-want +got):\n%s", step.name, diff)
+		}
+	}
+}

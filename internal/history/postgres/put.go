@@ -1,0 +1,185 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tegata-dev/tegata/internal/history"
+)
+
+// Put keeps records. See history.Store.
+func (s *Store) Put(ctx context.Context, records []history.Record) (history.Stored, error) {
+	if len(records) == 0 {
+		return history.Stored{}, nil
+	}
+	stored, err := s.put(ctx, records)
+	if is(err, undefinedTable) { // a month was dropped that this store has seen
+		s.months.clear()
+		stored, err = s.put(ctx, records)
+	}
+	if err != nil {
+		return history.Stored{}, fmt.Errorf("put %d records: %w", len(records), err)
+	}
+	return stored, nil
+}
+
+func (s *Store) put(ctx context.Context, records []history.Record) (history.Stored, error) {
+	ids := idsByMonth(records)
+	if err := s.haveMonths(ctx, slices.Collect(ids.months())); err != nil {
+		return history.Stored{}, err
+	}
+	var stored history.Stored
+	err := s.writing(ctx, func(w *writer) error {
+		in, err := w.read(ctx, records, ids)
+		if err != nil {
+			return err
+		}
+		if stored, err = in.merge(ctx, w, records); err != nil {
+			return err
+		}
+		return w.apply(ctx, in.touched)
+	})
+	return stored, err
+}
+
+// monthIDs are ids by their months.
+type monthIDs map[month][][16]byte
+
+func idsByMonth(records []history.Record) monthIDs {
+	ids := monthIDs{}
+	for i := range records {
+		m := monthOfID(records[i].ID)
+		ids[m] = append(ids[m], uuidOf(records[i].ID))
+	}
+	return ids
+}
+
+func (ids monthIDs) months() func(func(month) bool) {
+	return func(yield func(month) bool) {
+		for m := range ids {
+			if !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+// touch is what becomes of one record: old is nil when it is new.
+type touch struct {
+	old    *row
+	now    history.Record
+	server server // of now
+}
+
+// intake is what a batch meets.
+type intake struct {
+	servers map[serverKey]server
+	byKey   map[key]*touch
+	touched []*touch // in the order of the batch
+}
+
+// read asks in one round trip for all that a batch may meet.
+func (w *writer) read(ctx context.Context, records []history.Record, ids monthIDs) (*intake, error) {
+	batch := &pgx.Batch{}
+	batch.Queue(locking)
+	batch.Queue(readStreams, w.store.registry.known())
+	batch.Queue(readForgotten, w.store.names.known())
+	namespaces, names := serversOf(records)
+	batch.Queue(readServers, namespaces, names)
+	for m, some := range ids {
+		batch.Queue(fmt.Sprintf("SELECT %s FROM %s r WHERE r.id = ANY($1)", selected, m.table()), some)
+	}
+	results := w.tx.SendBatch(ctx, batch)
+	defer results.Close() //nolint:errcheck // what fails here has failed below
+	if _, err := results.Exec(); err != nil {
+		return nil, fmt.Errorf("take the write lock: %w", err)
+	}
+	in := &intake{byKey: map[key]*touch{}}
+	if err := in.takeNames(w.store, results); err != nil {
+		return nil, err
+	}
+	for range ids {
+		rows, err := results.Query()
+		if err != nil {
+			return nil, fmt.Errorf("read records: %w", err)
+		}
+		if err := in.takeKept(ctx, w, rows); err != nil {
+			return nil, err
+		}
+	}
+	return in, results.Close()
+}
+
+func (in *intake) takeNames(s *Store, results pgx.BatchResults) error {
+	streams, _ := results.Query() // its error is the rows', too
+	if err := s.registry.take(streams); err != nil {
+		return err
+	}
+	forgotten, _ := results.Query()
+	if err := s.names.take(forgotten); err != nil {
+		return err
+	}
+	servers, _ := results.Query()
+	var err error
+	in.servers, err = scanServers(servers)
+	return err
+}
+
+func (in *intake) takeKept(ctx context.Context, w *writer, rows pgx.Rows) error {
+	kept, err := w.store.collect(ctx, w.tx, rows)
+	for i := range kept {
+		r := &kept[i]
+		in.byKey[r.key()] = &touch{old: r, now: r.Record, server: server{id: r.stream.server, ns: r.stream.ns}}
+	}
+	return err
+}
+
+func serversOf(records []history.Record) (namespaces, names []string) {
+	seen := map[serverKey]bool{}
+	for i := range records {
+		k := serverKey{records[i].Namespace, records[i].Server}
+		if !seen[k] {
+			seen[k] = true
+			namespaces, names = append(namespaces, k.namespace), append(names, k.name)
+		}
+	}
+	return namespaces, names
+}
+
+// merge makes of each record a touch, or part of one.
+func (in *intake) merge(ctx context.Context, w *writer, records []history.Record) (stored history.Stored, err error) {
+	met := map[*touch]bool{}
+	for _, r := range records {
+		of := serverKey{r.Namespace, r.Server}
+		v, ok := in.servers[of]
+		if !ok {
+			if v, err = makeServer(ctx, w.tx, of); err != nil {
+				return stored, err
+			}
+			in.servers[of] = v
+		}
+		t := in.byKey[key{v.ns, r.ID}]
+		if r.Start() < v.expired || w.store.names.covers(&r) || t != nil && t.server.id != v.id {
+			stored.Dropped++
+			continue
+		}
+		if t == nil {
+			t = &touch{now: r, server: v}
+			in.byKey[key{v.ns, r.ID}] = t
+			stored.New++
+		} else if merged := history.Merge(t.now, r); merged == t.now {
+			stored.Same++
+		} else {
+			t.now = merged
+			stored.Changed++
+		}
+		if !met[t] {
+			met[t] = true
+			in.touched = append(in.touched, t)
+		}
+	}
+	return stored, nil
+}

@@ -1,0 +1,107 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// writer is a transaction that changes records, and with them all that is kept of them.
+type writer struct {
+	store *Store
+	tx    pgx.Tx
+	made  []*stream // in this transaction: for the registry, when it is committed
+}
+
+// writing runs a transaction. What it does must begin with taking the lock.
+func (s *Store) writing(ctx context.Context, do func(*writer) error) error {
+	w := &writer{store: s}
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		w.tx = tx
+		return do(w)
+	})
+	return err
+}
+
+// stream is the stream of a record, which is added when the record is the first of it.
+func (w *writer) stream(ctx context.Context, t *touch) (*stream, error) {
+	k := kind{t.server.id, t.now.Program, t.now.Result, t.now.Reason}
+	if found := w.store.registry.find(k); found != nil {
+		return found, nil
+	}
+	for _, made := range w.made {
+		if made.kind == k {
+			return made, nil
+		}
+	}
+	if len(w.made) >= maxStreams {
+		return nil, errTooManyKinds
+	}
+	made, err := w.store.makeStream(ctx, w.tx, serverKey{t.now.Namespace, t.now.Server}, t.server, k)
+	if err != nil {
+		return nil, err
+	}
+	w.made = append(w.made, made)
+	return made, nil
+}
+
+// apply writes what has changed, with totals and changes, in the order that the touches have.
+func (w *writer) apply(ctx context.Context, touched []*touch) error {
+	sum, log := newTally(), &changeLog{}
+	fresh := map[month][][]any{}
+	batch := &pgx.Batch{}
+	for _, t := range touched {
+		if t.old != nil && t.old.Record == t.now {
+			continue
+		}
+		of, err := w.stream(ctx, t)
+		if err != nil {
+			return err
+		}
+		now := &row{Record: t.now, stream: of}
+		if t.old == nil {
+			fresh[now.month()] = append(fresh[now.month()], now.values())
+		} else {
+			batch.Queue(updateOf(now.month()), now.values()...)
+		}
+		sum.change(t.old, now)
+		log.add(t)
+	}
+	if log.empty() {
+		return nil
+	}
+	if err := w.insert(ctx, fresh); err != nil {
+		return err
+	}
+	sum.queue(batch)
+	if err := log.queue(batch); err != nil {
+		return err
+	}
+	if err := w.tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("write records: %w", err)
+	}
+	return sum.repair(ctx, w.tx, w.store)
+}
+
+func (w *writer) insert(ctx context.Context, fresh map[month][][]any) error {
+	for m, rows := range fresh {
+		if _, err := w.tx.CopyFrom(ctx, pgx.Identifier{m.table()}, columns, pgx.CopyFromRows(rows)); err != nil {
+			return fmt.Errorf("insert records: %w", err)
+		}
+	}
+	return nil
+}
+
+// updateOf sets all columns of a row that is found by the first two.
+func updateOf(m month) string {
+	var set strings.Builder
+	for i, column := range columns[2:] {
+		if i > 0 {
+			set.WriteString(", ")
+		}
+		fmt.Fprintf(&set, "%s = $%d", column, i+3)
+	}
+	return fmt.Sprintf("UPDATE %s SET %s WHERE id = $1 AND ns = $2", m.table(), set.String())
+}

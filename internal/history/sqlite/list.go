@@ -1,0 +1,380 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tegata-dev/tegata/internal/history"
+)
+
+const (
+	// maxRead is how many records are read for a page at most, whichever match.
+	maxRead = 10_000
+	// maxStreams is how many streams are merged. Where there are more, all records are read instead.
+	maxStreams = 256
+	// maxChunk is how many records of a stream are read at once.
+	maxChunk = 500
+)
+
+// Get is one record.
+func (s *Store) Get(ctx context.Context, namespace string, id history.ID) (history.Record, error) {
+	var found *kept
+	err := s.with(ctx, monthOf(id), func(m *month) error {
+		r, err := m.get(ctx, namespace, id)
+		if err == nil {
+			found = &r
+		} else if isNone(err) {
+			err = nil
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return history.Record{}, fmt.Errorf("get record %s: %w", id, err)
+	case found == nil:
+		return history.Record{}, history.ErrNotFound
+	}
+	return found.Record, nil
+}
+
+func (m *month) get(ctx context.Context, namespace string, id history.ID) (r kept, err error) {
+	err = m.read(ctx, func(tx *reading) error {
+		var space int64
+		if err := tx.row("SELECT space FROM relay WHERE namespace = ? LIMIT 1", []any{namespace}, &space); err != nil {
+			return err
+		}
+		stmt, err := tx.of(selectOne)
+		if err != nil {
+			return err
+		}
+		r, err = scan(stmt.QueryRowContext(context.Background(), id[:], space))
+		return err
+	})
+	return r, err
+}
+
+// reading is a look at a month as it was at one moment. It waits for nobody who writes.
+type reading struct {
+	month *month
+	tx    *sql.Tx
+}
+
+func (m *month) read(ctx context.Context, f func(*reading) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	tx, err := m.reads.BeginTx(context.WithoutCancel(ctx), nil)
+	if err != nil {
+		return err
+	}
+	err = f(&reading{m, tx})
+	return errors.Join(err, tx.Rollback())
+}
+
+func (r *reading) of(text string) (*sql.Stmt, error) {
+	stmt, err := r.month.readers.of(text)
+	if err != nil {
+		return nil, err
+	}
+	return r.tx.StmtContext(context.Background(), stmt), nil
+}
+
+func (r *reading) row(text string, args []any, into ...any) error {
+	stmt, err := r.of(text)
+	if err != nil {
+		return err
+	}
+	return stmt.QueryRowContext(context.Background(), args...).Scan(into...)
+}
+
+// each calls f with each row of a query.
+func (r *reading) each(text string, args []any, f func(*sql.Rows) error) error {
+	stmt, err := r.of(text)
+	if err != nil {
+		return err
+	}
+	rows, err := stmt.QueryContext(context.Background(), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close() //nolint:errcheck // Err tells
+	for rows.Next() {
+		if err := f(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// List is a page of records, month by month, newest first.
+func (s *Store) List(ctx context.Context, q history.Query) (history.Page, error) {
+	if q.Limit < 1 || q.Limit > history.MaxPage {
+		return history.Page{}, fmt.Errorf("list records: a page has 1 to %d of them, not %d", history.MaxPage, q.Limit)
+	}
+	p := &pager{q: q, left: maxRead}
+	months := s.allMonths()
+	if !p.bound(months) {
+		return history.Page{}, nil
+	}
+	for _, key := range slices.Backward(months) {
+		if key < p.oldest || key > p.newest {
+			continue
+		}
+		err := s.with(ctx, key, func(m *month) error {
+			return m.read(ctx, func(tx *reading) error { return p.read(ctx, tx) })
+		})
+		if err != nil {
+			return history.Page{}, fmt.Errorf("list records: %w", err)
+		}
+		if p.done {
+			break
+		}
+	}
+	return p.page, nil
+}
+
+// pager makes a page.
+type pager struct {
+	q              history.Query
+	oldest, newest monthKey
+	low, high      []byte // the page's records are from low, and before high
+	left           int    // how many more may be read
+	last           history.ID
+	page           history.Page
+	done           bool
+}
+
+// bound is false when no record can be in the page.
+func (p *pager) bound(months []monthKey) bool {
+	if len(months) == 0 {
+		return false
+	}
+	p.oldest, p.newest = months[0], months[len(months)-1]
+	var low, high history.ID
+	p.low, p.high = low[:], append(slices.Repeat([]byte{0xff}, len(high)), 0) // after every ID
+	if since := p.q.Since; !since.IsZero() {
+		if low.SetTime(uint64(ceilMillis(since))) != nil { //nolint:gosec // not negative
+			return false
+		}
+		p.oldest = max(p.oldest, monthOf(low))
+	}
+	if until := p.q.Until; !until.IsZero() {
+		if until.Before(time.Unix(0, 0)) {
+			return false
+		}
+		if high.SetTime(uint64(ceilMillis(until))) == nil { //nolint:gosec // not negative
+			p.high = high[:]
+			p.newest = min(p.newest, monthOf(high))
+		}
+	}
+	if before := p.q.Before; before != (history.ID{}) {
+		if len(p.high) > len(before) || before.Compare(history.ID(p.high)) < 0 {
+			p.high = before[:]
+		}
+		p.newest = min(p.newest, monthOf(before))
+	}
+	return true
+}
+
+// read goes on with the page in one month.
+func (p *pager) read(ctx context.Context, tx *reading) error {
+	streams, err := p.streams(tx)
+	if err != nil {
+		return err
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		next, err := newest(tx, streams)
+		if next == nil || err != nil {
+			return err
+		}
+		if p.full(next.head()) {
+			p.done = true
+			return nil
+		}
+		p.take(next.pop())
+	}
+}
+
+// full ends the page before a record. Records of several namespaces may have one ID, at which no page can begin: such
+// are left to the next page together.
+func (p *pager) full(next *kept) bool {
+	records := p.page.Records
+	switch {
+	case len(records) == p.q.Limit:
+		p.last = records[len(records)-1].ID
+		if next.ID == p.last && records[0].ID != p.last {
+			records = records[:slices.IndexFunc(records, func(r history.Record) bool { return r.ID == p.last })]
+			p.page.Records, p.last = records, records[len(records)-1].ID
+		}
+	case p.left > 0 || next.ID == p.last:
+		return false
+	}
+	p.page.Next = p.last
+	return true
+}
+
+func (p *pager) take(r *kept) {
+	p.left--
+	p.last = r.ID
+	if p.q.Matches(&r.Record) {
+		p.page.Records = append(p.page.Records, r.Record)
+	}
+}
+
+// stream is records of which one is newer than the next.
+type stream struct {
+	text      string
+	a, b      int64
+	low, high []byte
+	chunk     int
+	buffer    []kept
+	ended     bool
+}
+
+func (s *stream) head() *kept { return &s.buffer[0] }
+
+func (s *stream) pop() *kept {
+	r := &s.buffer[0]
+	s.buffer = s.buffer[1:]
+	return r
+}
+
+// fill reads more when there is nothing in the buffer: every time twice as much.
+func (s *stream) fill(tx *reading) error {
+	if len(s.buffer) > 0 || s.ended {
+		return nil
+	}
+	s.buffer = make([]kept, 0, s.chunk)
+	err := tx.each(s.text, []any{s.a, s.b, s.low, s.high, s.chunk}, func(rows *sql.Rows) error {
+		r, err := scan(rows)
+		s.buffer = append(s.buffer, r)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.ended = len(s.buffer) < s.chunk
+	s.chunk = min(2*s.chunk, maxChunk)
+	if len(s.buffer) > 0 {
+		last := &s.buffer[len(s.buffer)-1]
+		s.high = last.ID[:]
+		if s.text == selectAll {
+			s.a = last.space
+		}
+	}
+	return nil
+}
+
+// newest is the stream whose head is; nil when all have ended.
+func newest(tx *reading, streams []*stream) (*stream, error) {
+	var first *stream
+	for _, s := range streams {
+		if err := s.fill(tx); err != nil {
+			return nil, err
+		}
+		if len(s.buffer) > 0 && (first == nil || s.head().ID.Compare(first.head().ID) > 0) {
+			first = s
+		}
+	}
+	return first, nil
+}
+
+// streams are what a page is merged from in one month: those of the users or the relays that the filter chooses, of
+// each kind that it does; or all records, where it chooses all.
+func (p *pager) streams(tx *reading) ([]*stream, error) {
+	relays, chosen, err := p.relays(tx)
+	if err != nil || len(relays) == 0 {
+		return nil, err
+	}
+	kinds, all, err := p.kinds(tx)
+	if err != nil {
+		return nil, err
+	}
+	text, of := selectRelay, relays
+	if p.q.User != "" {
+		text = selectAccount
+		if of, err = p.accounts(tx, relays); err != nil {
+			return nil, err
+		}
+	}
+	if n := len(of) * len(kinds); n == 0 {
+		return nil, nil
+	} else if n > maxStreams || text == selectRelay && !chosen && all {
+		return []*stream{{text: selectAll, low: p.low, high: p.high, chunk: min(p.q.Limit+1, maxChunk)}}, nil
+	}
+	var streams []*stream
+	for _, a := range of {
+		for _, b := range kinds {
+			streams = append(streams, &stream{text: text, a: a, b: b, low: p.low, high: p.high})
+		}
+	}
+	for _, s := range streams {
+		s.chunk = min(max(4, 2*p.q.Limit/len(streams)), p.q.Limit+1, maxChunk)
+	}
+	return streams, nil
+}
+
+// relays are those that the filter chooses, and whether it leaves out any.
+func (p *pager) relays(tx *reading) (ids []int64, chosen bool, err error) {
+	err = tx.each("SELECT id, namespace, server FROM relay", nil, func(rows *sql.Rows) error {
+		var (
+			id                int64
+			namespace, server string
+		)
+		if err := rows.Scan(&id, &namespace, &server); err != nil {
+			return err
+		}
+		if is(p.q.Namespace, namespace) && is(p.q.Server, server) {
+			ids = append(ids, id)
+		} else {
+			chosen = true
+		}
+		return nil
+	})
+	return ids, chosen, err
+}
+
+// kinds are those that the filter chooses, and whether that is all of them.
+func (p *pager) kinds(tx *reading) (ids []int64, all bool, err error) {
+	all = true
+	err = tx.each("SELECT id, program, result, reason FROM kind", nil, func(rows *sql.Rows) error {
+		var (
+			id                      int64
+			program, result, reason string
+		)
+		if err := rows.Scan(&id, &program, &result, &reason); err != nil {
+			return err
+		}
+		if is(p.q.Program, program) && is(string(p.q.Result), result) && is(p.q.Reason, reason) {
+			ids = append(ids, id)
+		} else {
+			all = false
+		}
+		return nil
+	})
+	return ids, all, err
+}
+
+func (p *pager) accounts(tx *reading, relays []int64) (ids []int64, err error) {
+	for _, relay := range relays {
+		var id int64
+		err := tx.row("SELECT id FROM account WHERE relay = ? AND user = ?", []any{relay, p.q.User}, &id)
+		if isNone(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+func is(want, got string) bool { return want == "" || want == got }

@@ -1,0 +1,10 @@
+//go:build unix && !linux
+
+package postgrestest
+
+import "syscall"
+
+// attributes keep a terminal's Ctrl-C from the server. Only Linux kills it when this process dies.
+func (o *owner) attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: o.credential, Setpgid: true}
+}
