@@ -28,13 +28,27 @@ const patience = time.Minute
 // manager beside it.
 func TestScripts(t *testing.T) {
 	env := testenv.Shared(t)
+	startManager(t, env)
+	play(t, env, "script")
+}
+
+// TestHistoryScripts plays what needs the access history, which stands behind the API server of this test alone.
+func TestHistoryScripts(t *testing.T) {
+	env := testenv.New(t)
+	startManager(t, env)
+	startHistory(t, env)
+	play(t, env, "history")
+}
+
+// play runs the scripts of a directory, each in a namespace of its own, as the cluster's administrator.
+func play(t *testing.T, env *testenv.Env, dir string) {
+	t.Helper()
 	binDir, err := testenv.BinDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	startManager(t, env)
 	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("testdata", "script"), RequireExplicitExec: true, RequireUniqueNames: true,
+		Dir: filepath.Join("testdata", dir), RequireExplicitExec: true, RequireUniqueNames: true,
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(script *testscript.Env) error {
 			namespace := env.Namespace(t)
@@ -48,10 +62,12 @@ func TestScripts(t *testing.T) {
 			return writeKubeconfig(script.Getenv("KUBECONFIG"), env.Config, namespace)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":   exits,
-			"becomes": becomes(t, env),
-			"waitfor": waitFor,
-			"patch":   patchStatus,
+			"exits":    exits,
+			"becomes":  becomes(env),
+			"waitfor":  waitFor,
+			"patch":    patchStatus,
+			"attempt":  attempt(env),
+			"waitgrep": waitGrep,
 		},
 	})
 }
@@ -90,7 +106,7 @@ func exits(script *testscript.TestScript, neg bool, args []string) {
 }
 
 // becomes NAME [ROLE]: from here on, the kubeconfig is that of a person, who has a Role of the namespace or none.
-func becomes(t *testing.T, env *testenv.Env) func(*testscript.TestScript, bool, []string) {
+func becomes(env *testenv.Env) func(*testscript.TestScript, bool, []string) {
 	return func(script *testscript.TestScript, _ bool, args []string) {
 		if len(args) > 1 {
 			script.Check(script.Exec("kubectl", "create", "rolebinding", args[0], "--user="+args[0], "--role="+args[1]))
@@ -100,7 +116,6 @@ func becomes(t *testing.T, env *testenv.Env) func(*testscript.TestScript, bool, 
 		path := script.MkAbs("kubeconfig-" + args[0])
 		script.Check(writeKubeconfig(path, config, script.Getenv("NS")))
 		script.Setenv("KUBECONFIG", path)
-		_ = t
 	}
 }
 
@@ -127,7 +142,7 @@ func program(t *testing.T, name string) string {
 		if programs.dir, programs.err = os.MkdirTemp("", "tegata-kubectl-relay-"); programs.err != nil {
 			return
 		}
-		build := exec.Command("go", "build", "-o", programs.dir+"/", "./cmd/manager", "./cmd/sidecar")
+		build := exec.Command("go", "build", "-o", programs.dir+"/", "./cmd/manager", "./cmd/history")
 		build.Dir = filepath.Join("..", "..")
 		if out, err := build.CombinedOutput(); err != nil {
 			programs.err = fmt.Errorf("build the programs: %w\n%s", err, out)
