@@ -64,7 +64,7 @@ func (f *forgetting) Run(ctx context.Context) error {
 	if count == 0 || f.dryRun {
 		return nil
 	}
-	if err := f.confirm(name); err != nil {
+	if err := f.confirm(ctx, name); err != nil {
 		return err
 	}
 	err = c.DeleteAllOf(ctx, &historyv1alpha1.AccessRecord{}, client.InNamespace(f.Namespace), client.MatchingFields(person))
@@ -125,12 +125,12 @@ func (f *forgetting) each(ctx context.Context, c client.Client, selector client.
 	}
 }
 
-func (f *forgetting) confirm(name string) error {
+func (f *forgetting) confirm(ctx context.Context, name string) error {
 	if f.yes {
 		return nil
 	}
 	question := f.Lang.Of("They cannot be brought back. Type the name to erase them: ", "元に戻すことはできません。消去するにはユーザ名を入力してください：")
-	answer, err := screen.Ask(f.In, f.ErrOut, question)
+	answer, err := screen.Ask(ctx, f.In, f.ErrOut, question)
 	switch {
 	case errors.Is(err, screen.ErrNobody):
 		return shell.Usage(err)

@@ -80,7 +80,7 @@ func (o *options) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	plain, err := o.read()
+	plain, err := o.read(ctx)
 	if err != nil {
 		return err
 	}
@@ -96,21 +96,21 @@ func (o *options) Run(ctx context.Context) error {
 }
 
 // read is the password as it was typed, made or piped.
-func (o *options) read() ([]byte, error) {
+func (o *options) read(ctx context.Context) ([]byte, error) {
 	switch {
 	case o.generate:
 		return []byte(password.Generate()), nil
 	case o.stdin:
 		return o.readInput()
 	}
-	first, err := screen.AskSecret(o.In, o.ErrOut, o.Lang.Of("New password: ", "新しいパスワード："))
+	first, err := screen.AskSecret(ctx, o.In, o.ErrOut, o.Lang.Of("New password: ", "新しいパスワード："))
 	if errors.Is(err, screen.ErrNobody) {
 		return nil, shell.Usage(fmt.Errorf("the input is no terminal: give --stdin to read the password from it"))
 	}
 	if err != nil {
 		return nil, err
 	}
-	again, err := screen.AskSecret(o.In, o.ErrOut, o.Lang.Of("Again: ", "もう一度："))
+	again, err := screen.AskSecret(ctx, o.In, o.ErrOut, o.Lang.Of("Again: ", "もう一度："))
 	if err != nil {
 		return nil, err
 	}

@@ -169,7 +169,7 @@ func (o *options) Run(ctx context.Context) error {
 		return o.Terminal.Printf("%s\n", o.Lang.Of("Nothing was changed (dry run).", "変更は行っていません（dry run）。"))
 	}
 	if o.dryRun == "none" {
-		if err := o.confirm(); err != nil {
+		if err := o.confirm(ctx); err != nil {
 			return err
 		}
 	}
@@ -217,11 +217,11 @@ func lastMismatch(user *v1alpha1.RelayUser, slot v1alpha1.Slot) (string, error) 
 		"as kubectl relay why shows it", user.Name, slot)
 }
 
-func (o *options) confirm() error {
+func (o *options) confirm(ctx context.Context) error {
 	if o.yes {
 		return nil
 	}
-	yes, err := screen.Confirm(o.In, o.ErrOut, o.Lang.Of("Apply these changes?", "入力された情報をシステムに反映させます。よろしいですか?"))
+	yes, err := screen.Confirm(ctx, o.In, o.ErrOut, o.Lang.Of("Apply these changes?", "入力された情報をシステムに反映させます。よろしいですか?"))
 	switch {
 	case errors.Is(err, screen.ErrNobody):
 		return shell.Usage(err)

@@ -2,10 +2,12 @@ package screen_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +59,7 @@ func TestAskSecretShowsNothing(t *testing.T) {
 	}
 	answered := make(chan answer, 1)
 	go func() {
-		secret, err := screen.AskSecret(terminal, terminal, "Password: ")
+		secret, err := screen.AskSecret(t.Context(), terminal, terminal, "Password: ")
 		answered <- answer{secret, err}
 	}()
 	ticker := time.NewTicker(time.Millisecond)
@@ -96,17 +98,38 @@ func TestAskSecretShowsNothing(t *testing.T) {
 	}
 }
 
+// TestInterruptedQuestion: Ctrl-C at a question ends it, and the terminal is as before.
+func TestInterruptedQuestion(t *testing.T) {
+	_, terminal := pty(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	answered := make(chan error, 1)
+	go func() {
+		_, err := screen.AskSecret(ctx, terminal, io.Discard, "Password: ")
+		answered <- err
+	}()
+	for echoes(t, terminal) {
+		runtime.Gosched()
+	}
+	cancel()
+	if err := <-answered; !errors.Is(err, screen.ErrInterrupted) {
+		t.Errorf("got %v", err)
+	}
+	if !echoes(t, terminal) {
+		t.Error("the terminal does not show what is typed afterwards")
+	}
+}
+
 func TestConfirmTakesOnlyAYes(t *testing.T) {
 	for typed, want := range map[string]bool{"y": true, "YES": true, "はい": true, "n": false, "": false, "yesterday": false} {
 		person, terminal := pty(t)
 		if _, err := io.WriteString(person, typed+"\n"); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := screen.Confirm(terminal, io.Discard, "Sure?"); err != nil || got != want {
+		if got, err := screen.Confirm(t.Context(), terminal, io.Discard, "Sure?"); err != nil || got != want {
 			t.Errorf("%q: got %v, %v, want %v", typed, got, err, want)
 		}
 	}
-	if _, err := screen.Confirm(strings.NewReader("y\n"), io.Discard, "Sure?"); !errors.Is(err, screen.ErrNobody) {
+	if _, err := screen.Confirm(t.Context(), strings.NewReader("y\n"), io.Discard, "Sure?"); !errors.Is(err, screen.ErrNobody) {
 		t.Errorf("a pipe is asked: %v", err)
 	}
 }

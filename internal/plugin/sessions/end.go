@@ -17,7 +17,7 @@ import (
 // endAll ends every session that began before now, by the API server's clock: a time in the future would end those
 // that begin later as well, and this machine's clock may be wrong.
 func (o *options) endAll(ctx context.Context, user *v1alpha1.RelayUser) error {
-	if err := o.confirm(user.Name); err != nil {
+	if err := o.confirm(ctx, user.Name); err != nil {
 		return err
 	}
 	now, err := o.nextSecond(ctx)
@@ -39,11 +39,11 @@ func (o *options) endAll(ctx context.Context, user *v1alpha1.RelayUser) error {
 		"%s の %s より前に始まったセッションを終了しました。再度ログインできます。\n"), user.Name, o.Lang.Time(o.Local(now)))
 }
 
-func (o *options) confirm(name string) error {
+func (o *options) confirm(ctx context.Context, name string) error {
 	if o.yes {
 		return nil
 	}
-	yes, err := screen.Confirm(o.In, o.ErrOut, o.Lang.Sprintf("End every session of %s?", "%s のセッションをすべて終了します。よろしいですか?", name))
+	yes, err := screen.Confirm(ctx, o.In, o.ErrOut, o.Lang.Sprintf("End every session of %s?", "%s のセッションをすべて終了します。よろしいですか?", name))
 	switch {
 	case errors.Is(err, screen.ErrNobody):
 		return shell.Usage(err)

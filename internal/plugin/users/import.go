@@ -180,7 +180,7 @@ func (i *importing) applyAll(ctx context.Context, lines []line) error {
 	if i.dryRun {
 		return i.Terminal.Printf(i.Lang.Of("%d users are good; nothing was changed (dry run).\n", "%d 件のユーザに問題はありません。変更は行っていません（dry run）。\n"), len(lines))
 	}
-	if err := i.confirm(len(lines)); err != nil {
+	if err := i.confirm(ctx, len(lines)); err != nil {
 		return err
 	}
 	if err := i.each(ctx, lines); err != nil {
@@ -189,11 +189,11 @@ func (i *importing) applyAll(ctx context.Context, lines []line) error {
 	return i.Terminal.Printf(i.Lang.Of("%d users were applied.\n", "%d 件のユーザは正常に更新されました。\n"), len(lines))
 }
 
-func (i *importing) confirm(count int) error {
+func (i *importing) confirm(ctx context.Context, count int) error {
 	if i.yes {
 		return nil
 	}
-	yes, err := screen.Confirm(i.In, i.ErrOut, i.Lang.Sprintf("Apply %d users to namespace %s?",
+	yes, err := screen.Confirm(ctx, i.In, i.ErrOut, i.Lang.Sprintf("Apply %d users to namespace %s?",
 		"%d 件のユーザを名前空間 %s に反映させます。よろしいですか?", count, i.Namespace))
 	switch {
 	case errors.Is(err, screen.ErrNobody):
