@@ -33,7 +33,7 @@ help: ## Show this help
 .PHONY: demo
 demo: ## Tell the whole story on a real control plane (KEEP=1 leaves it running)
 	@command -v curl >/dev/null || { echo 'make demo: curl is missing, which logs in as a device would: install it' >&2; exit 1; }
-	@echo 'building manager, sidecar and demo; the first time this takes a minute or two' >&2
+	@echo 'building manager, sidecar, history and demo; the first time this takes a minute or two' >&2
 	@$(MAKE) --no-print-directory build
 	@$(assets); go build -o bin/ ./hack/demo ./hack/demo/device; KEEP='$(KEEP)' exec bin/demo
 

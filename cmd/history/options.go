@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -32,6 +34,7 @@ type options struct {
 
 	kubeconfig     string
 	audiences      []string
+	accessCache    time.Duration
 	serving        *genericoptions.SecureServingOptionsWithLoopback
 	authentication *genericoptions.DelegatingAuthenticationOptions
 	authorization  *genericoptions.DelegatingAuthorizationOptions
@@ -59,13 +62,9 @@ const (
 	defaultPort = 8443
 	// defaultRetention is a year.
 	defaultRetention = 8760 * time.Hour
-)
-
-// servingFlags and authenticationFlags are those of the library that matter here.
-var (
-	servingFlags        = []string{"bind-address", "secure-port", "tls-cert-file", "tls-private-key-file", "tls-min-version", "tls-cipher-suites"}
-	authenticationFlags = []string{"client-ca-file", "authentication-token-webhook-cache-ttl"}
-	authorizationFlags  = []string{"authorization-webhook-cache-authorized-ttl", "authorization-webhook-cache-unauthorized-ttl"}
+	// The API server's answers are asked for again after defaultAccessCache, and at least after maxAccessCache.
+	defaultAccessCache = 10 * time.Second
+	maxAccessCache     = 5 * time.Minute
 )
 
 func parseOptions(args []string) (*options, error) {
@@ -86,6 +85,7 @@ func parseOptions(args []string) (*options, error) {
 	if o.showVersion {
 		return o, nil
 	}
+	o.authentication.CacheTTL, o.authorization.AllowCacheTTL, o.authorization.DenyCacheTTL = o.accessCache, o.accessCache, o.accessCache
 	o.authentication.RemoteKubeConfigFile, o.authorization.RemoteKubeConfigFile = o.kubeconfig, o.kubeconfig
 	return o, o.validate()
 }
@@ -96,7 +96,7 @@ func newOptions() *options {
 		authentication: genericoptions.NewDelegatingAuthenticationOptions(),
 		authorization:  genericoptions.NewDelegatingAuthorizationOptions(),
 	}
-	o.serving.BindPort, o.serving.Required = defaultPort, true
+	o.serving.Required = true
 	o.serving.ServerCert.CertDirectory = ""
 	// Nobody is let in without being asked for: a certificate of --client-ca-file may name any group.
 	o.authorization.AlwaysAllowGroups = nil
@@ -112,20 +112,15 @@ func (o *options) addFlags(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&o.audiences, "token-audiences", []string{
 		"tegata-history", "https://kubernetes.default.svc", "https://kubernetes.default.svc.cluster.local",
 	}, "audiences of which a caller's token must have one: that of sidecars' tokens, and the API server's own")
-	libraryFlags(fs, servingFlags, o.serving.AddFlags)
-	libraryFlags(fs, authenticationFlags, o.authentication.AddFlags)
-	libraryFlags(fs, authorizationFlags, o.authorization.AddFlags)
+	fs.DurationVar(&o.accessCache, "access-cache", defaultAccessCache, "for how long an answer of the API server holds: a token that is revoked works for so long, and so does a permission that is taken away")
+	fs.IPVar(&o.serving.BindAddress, "bind-address", net.IPv4zero, "address at which HTTPS is served")
+	fs.IntVar(&o.serving.BindPort, "secure-port", defaultPort, "port at which HTTPS is served")
+	fs.StringVar(&o.serving.ServerCert.CertKey.CertFile, "tls-cert-file", "", "path of a PEM certificate, for the Service's name; it is read again when it changes (required)")
+	fs.StringVar(&o.serving.ServerCert.CertKey.KeyFile, "tls-private-key-file", "", "path of the certificate's PEM key (required)")
+	fs.StringVar(&o.serving.MinTLSVersion, "tls-min-version", "VersionTLS12", "VersionTLS12 or VersionTLS13")
+	fs.StringVar(&o.authentication.ClientCert.ClientCA, "client-ca-file", "", "path of PEM certificates: whoever shows a client certificate of theirs is the user that it names (default: the cluster's own)")
 	fs.StringVar(&o.logLevel, "log-level", "info", "debug, info or error")
 	fs.BoolVar(&o.showVersion, "version", false, "print the version and exit")
-}
-
-// libraryFlags adds those of a library's flags that are named.
-func libraryFlags(fs *pflag.FlagSet, names []string, add func(*pflag.FlagSet)) {
-	all := pflag.NewFlagSet("", pflag.ContinueOnError)
-	add(all)
-	for _, name := range names {
-		fs.AddFlag(all.Lookup(name))
-	}
 }
 
 func (o *options) validate() error {
@@ -136,7 +131,13 @@ func (o *options) validate() error {
 	if o.serving.ServerCert.CertKey.CertFile == "" || o.serving.ServerCert.CertKey.KeyFile == "" {
 		errs = append(errs, errors.New("--tls-cert-file and --tls-private-key-file are required: the API server must know whom it forwards requests to"))
 	}
-	if len(o.audiences) == 0 {
+	if o.serving.MinTLSVersion != "VersionTLS12" && o.serving.MinTLSVersion != "VersionTLS13" {
+		errs = append(errs, errors.New("--tls-min-version must be VersionTLS12 or VersionTLS13"))
+	}
+	if o.accessCache < 0 || o.accessCache > maxAccessCache {
+		errs = append(errs, fmt.Errorf("--access-cache must be between 0 and %s", maxAccessCache))
+	}
+	if len(o.audiences) == 0 || slices.Contains(o.audiences, "") {
 		errs = append(errs, errors.New("--token-audiences must name one at least"))
 	}
 	if o.logLevel != "debug" && o.logLevel != "info" && o.logLevel != "error" {

@@ -32,7 +32,8 @@ type cluster struct {
 	lost context.CancelCauseFunc
 
 	plane                *testenv.ControlPlane
-	sidecarURL, probeURL string // of the sidecar, once it runs
+	sidecarURL, probeURL string              // of the sidecar, once it runs
+	history              *testenv.Aggregated // where the history server is, once it runs
 
 	mu       sync.Mutex
 	programs []program
@@ -125,7 +126,7 @@ func (c *cluster) logTails() string {
 		select {
 		case <-p.Exited():
 		default:
-			if p.name != "manager" && p.name != "sidecar" {
+			if p.name != "manager" && p.name != "history" && p.name != "sidecar" {
 				continue
 			}
 		}

@@ -23,7 +23,7 @@ const tokenDuration = "720h"
 // startManager starts the manager as the service account that config/rbac gives it.
 func startManager(ctx context.Context, c *cluster) error {
 	_, err := c.startProgram(ctx, programStart{
-		name: "manager", path: c.tools.manager, namespace: "tegata-system", account: "tegata-manager",
+		name: "manager", path: c.tools.manager, namespace: systemNamespace, account: "tegata-manager",
 		args: []string{
 			"--leader-election-namespace=tegata-system", "--metrics-bind-address=0", "--health-probe-bind-address=0",
 		},
@@ -40,10 +40,10 @@ func startSidecar(ctx context.Context, c *cluster) error {
 	}
 	entry, err := c.startProgram(ctx, programStart{
 		name: "sidecar", path: c.tools.sidecar, namespace: namespace, account: "asp1-sidecar",
-		args: []string{
+		args: append([]string{
 			"--namespace=" + namespace, "--server=asp1", "--identity=demo-pod",
 			"--login-address=127.0.0.1:0", "--probe-address=" + probes,
-		},
+		}, c.historyFlags()...),
 		readyWhenLogged: "Listening for logins",
 	})
 	c.sidecarURL, c.probeURL = "http://"+entry.Address, "http://"+probes

@@ -32,6 +32,12 @@ func installation() []step {
 			run("kubectl --context=admin wait crd --for=condition=Established --all --timeout=30s"),
 		}},
 		{"The manager starts, as the service account tegata-manager with that role and no other.", []act{startManager}},
+		{"The history server starts, and the API server forwards to it what is asked of history.tegata.dev. There is no Pod here: the Service is an ExternalName.", []act{
+			run("kubectl --context=admin apply -k config/history", says("clusterrole.rbac.authorization.k8s.io/tegata-history-reader created")),
+			startHistory,
+			registerHistory,
+			run("kubectl --context=admin wait apiservice/v1alpha1.history.tegata.dev --for=condition=Available --timeout=60s"),
+		}},
 	}
 }
 
@@ -135,6 +141,10 @@ func afterwards() []step {
 			run("kubectl wait -f config/samples/devicereset.yaml --for=condition=Complete --timeout=30s", says("condition met")),
 			run("kubectl get deviceresets", says("AlreadyHandled 0")),
 			taro(newPhone).succeeds(`"enrolled":false`),
+		}},
+		{"What was kept of all this, alice reads with kubectl.", []act{
+			run("kubectl get accessrecords"),
+			run("kubectl get userusages"),
 		}},
 		{"Who takes the sidecar over can read no Secret but those it needs.", []act{
 			runExpecting(1, "kubectl --context=admin auth can-i list secrets "+sidecar, says("no")),

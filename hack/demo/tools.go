@@ -15,6 +15,7 @@ type tools struct {
 	root             string // of the repository; what is shown is run there
 	assets           string // etcd, kube-apiserver, kube-controller-manager, kubectl
 	manager, sidecar string
+	history          string
 	device           string // is the phone
 }
 
@@ -41,9 +42,10 @@ func findTools() (tools, error) {
 	found := tools{
 		root: root, assets: assets,
 		manager: filepath.Join(filepath.Dir(self), "manager"), sidecar: filepath.Join(filepath.Dir(self), "sidecar"),
-		device: filepath.Join(filepath.Dir(self), "device"),
+		history: filepath.Join(filepath.Dir(self), "history"),
+		device:  filepath.Join(filepath.Dir(self), "device"),
 	}
-	for _, program := range []string{found.manager, found.sidecar, found.device} {
+	for _, program := range []string{found.manager, found.sidecar, found.history, found.device} {
 		if _, err := exec.LookPath(program); err != nil {
 			return tools{}, fmt.Errorf("%w: run `make demo`, which builds it", err)
 		}

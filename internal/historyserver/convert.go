@@ -18,10 +18,11 @@ import (
 // nameOf is the name under which a record is served. Names of objects are in lower case.
 func nameOf(id history.ID) string { return strings.ToLower(id.String()) }
 
-// parseName is the id that a name stands for. There is one name for each id: another spelling is no name.
+// parseName is the id that a name stands for. It may be in upper case: so a person who was denied was shown it, and
+// quotes it in a ticket.
 func parseName(name string) (history.ID, bool) {
 	id, err := ulid.ParseStrict(name)
-	return id, err == nil && nameOf(id) == name
+	return id, err == nil
 }
 
 // toAPI is a record as it is served. The version is that at which it was read: where it changes between two

@@ -122,7 +122,7 @@ func (i *ingest) take(w http.ResponseWriter, r *http.Request, namespace, server 
 		i.metrics.batch("malformed")
 		return nil, err
 	}
-	body, err := readAll(http.MaxBytesReader(w, r.Body, maxBody), maxBody)
+	body, err := readAll(http.MaxBytesReader(w, r.Body, maxBody), maxBody, unavailable())
 	if err != nil {
 		i.metrics.batch("malformed")
 		return nil, err
@@ -163,15 +163,16 @@ func unsupported(message string) error {
 	}}
 }
 
-// readAll reads at most so many bytes.
-func readAll(r io.Reader, most int64) ([]byte, error) {
+// readAll reads at most so many bytes. A body that breaks off on the way is not the sender's fault, and is to be sent
+// again; one that was packed wrongly is not.
+func readAll(r io.Reader, most int64, broken error) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, most+1))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge) || err == nil && int64(len(b)) > most:
 		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("a batch has at most %d bytes, and %d when it is unpacked", maxBody, maxBatchBytes))
 	case err != nil:
-		return nil, apierrors.NewBadRequest("the body cannot be read to its end")
+		return nil, broken
 	}
 	return b, nil
 }
@@ -195,7 +196,7 @@ func unpack(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, apierrors.NewBadRequest("the body is not packed by gzip")
 	}
-	return readAll(unpacked, maxBatchBytes)
+	return readAll(unpacked, maxBatchBytes, apierrors.NewBadRequest("the body is packed wrongly"))
 }
 
 // put keeps those of the records that are valid. An invalid one does not take the others with it: it would be sent

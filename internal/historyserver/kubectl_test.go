@@ -76,6 +76,11 @@ func TestKubectlReadsTheHistory(t *testing.T) {
 			t.Errorf("a failure has a connection:\n%s", out)
 		}
 	})
+	t.Run("one as a ticket quotes it", func(t *testing.T) {
+		if out := w.kubectl("get", "arec", first.ID.String(), "-n", ns, "-o", "name"); !strings.Contains(out, nameOf(first.ID)) {
+			t.Errorf("kubectl get: %s", out)
+		}
+	})
 	t.Run("usage", func(t *testing.T) {
 		want := []string{
 			"NAME CONNECTED ATTEMPTS FAILURES LAST", "jiro 0s 1 0 2026-11-15T11:17:00Z", "taro 12m23s 2 1 2026-11-15T10:18:00Z",
@@ -92,7 +97,7 @@ func TestKubectlReadsTheHistory(t *testing.T) {
 	})
 	t.Run("what there is not", func(t *testing.T) {
 		for _, args := range [][]string{
-			{"get", "arec", nameOf(idAt(began)), "-n", ns}, {"get", "arec", first.ID.String(), "-n", ns}, {"get", "userusage", "nobody", "-n", ns},
+			{"get", "arec", nameOf(idAt(began)), "-n", ns}, {"get", "arec", "nonsense", "-n", ns}, {"get", "userusage", "nobody", "-n", ns},
 		} {
 			if out := w.refused(args...); !strings.Contains(out, "not found") {
 				t.Errorf("kubectl %v: %s", args, out)

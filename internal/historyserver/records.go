@@ -32,7 +32,7 @@ type reader struct {
 // failed is the answer when the Store fails. Its words are for the log: they may tell of the database.
 func (r *reader) failed(ctx context.Context, doing string, err error) error {
 	if ctx.Err() != nil {
-		return apierrors.NewTimeoutError("the records were not read in time; ask for a shorter time with since and until", 1)
+		return apierrors.NewTimeoutError("the store of records did not answer in time", 1)
 	}
 	r.log.Error(err, "The store failed", "doing", doing)
 	return unavailable()

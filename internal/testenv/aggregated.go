@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 )
 
 // frontProxy is the name under which the API server forwards requests to aggregated ones.
@@ -107,6 +107,19 @@ func (a *Aggregated) Register(ctx context.Context, c client.Client, gv schema.Gr
 	return nil
 }
 
+// Manifests are what Register applies, as YAML.
+func (a *Aggregated) Manifests(gv schema.GroupVersion) ([]byte, error) {
+	var all []byte
+	for _, object := range []*unstructured.Unstructured{a.serviceObject(), a.apiService(gv)} {
+		text, err := yaml.Marshal(object.Object)
+		if err != nil {
+			return nil, err
+		}
+		all = append(append(all, "---\n"...), text...)
+	}
+	return all, nil
+}
+
 func isAvailable(condition any) bool {
 	fields, ok := condition.(map[string]any)
 	return ok && fields["type"] == "Available" && fields["status"] == "True"
@@ -130,14 +143,4 @@ func (a *Aggregated) apiService(gv schema.GroupVersion) *unstructured.Unstructur
 			"caBundle": base64.StdEncoding.EncodeToString(a.ca),
 		},
 	}}
-}
-
-// Kubeconfig writes a kubeconfig into the directory of the control plane, under that name, and returns its path.
-func (cp *ControlPlane) Kubeconfig(name, user string, groups ...string) (string, error) {
-	config, err := cp.UserConfig(user, groups...)
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(cp.options.Dir, name+".kubeconfig")
-	return path, WriteKubeconfig(path, config)
 }

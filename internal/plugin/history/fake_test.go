@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base32"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -93,7 +94,9 @@ func (f *fake) Watch(_ context.Context, _ client.ObjectList, options ...client.L
 
 func (f *fake) DeleteAllOf(_ context.Context, _ client.Object, options ...client.DeleteAllOfOption) error {
 	o := (&client.DeleteAllOfOptions{}).ApplyOptions(options)
-	f.erased = o.Namespace + " " + o.FieldSelector.String()
+	terms := strings.Split(o.FieldSelector.String(), ",")
+	slices.Sort(terms)
+	f.erased = o.Namespace + " " + strings.Join(terms, ",")
 	return nil
 }
 

@@ -19,33 +19,48 @@ import (
 // followFrom shows changes until ctx ends, whatever happens to the connection meanwhile.
 func (o *options) followFrom(ctx context.Context, selector fields.Selector, version string, p printer) error {
 	backoff := newBackoff()
-	for ctx.Err() == nil {
+	for {
 		began := o.Now()
 		next, err := o.watchOnce(ctx, selector, version, p)
-		if ctx.Err() != nil {
-			break // interrupted: that is how it ends
-		}
 		if next != version {
 			version = next
 			backoff = newBackoff()
 		}
-		var broken outputError
-		switch {
-		case errors.As(err, &broken):
-			return broken.error
-		case apierrors.IsResourceExpired(err) || apierrors.IsGone(err):
-			o.Note("%s", o.Lang.Of("note: attempts of the last moments were missed", "注意：直近の接続の一部を表示できませんでした。"))
-			version = ""
-		case apierrors.IsForbidden(err) || apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) || apierrors.IsUnauthorized(err):
-			return explain(err) // trying again does not mend it
-		case err != nil:
-			o.Note(o.Lang.Of("note: the connection was lost, trying again: %v", "注意：接続が切れました。再接続します：%v"), err)
+		if err = o.mend(ctx, selector, &version, err); ctx.Err() != nil || err != nil {
+			return err
 		}
 		if o.Now().Sub(began) < time.Second {
 			pause(ctx, backoff.Step())
 		}
 	}
+}
+
+// mend returns an error that trying again does not mend, and tells of others.
+func (o *options) mend(ctx context.Context, selector fields.Selector, version *string, err error) error {
+	var broken outputError
+	switch {
+	case err == nil || ctx.Err() != nil: // an interrupt is how it ends
+		return nil
+	case errors.As(err, &broken):
+		return broken.error
+	case apierrors.IsForbidden(err) || apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) || apierrors.IsUnauthorized(err):
+		return explain(err)
+	case apierrors.IsResourceExpired(err) || apierrors.IsGone(err):
+		o.Note("%s", o.Lang.Of("note: attempts of the last moments were missed", "注意：直近の接続の一部を表示できませんでした。"))
+		o.skip(ctx, selector, version)
+	default:
+		o.Note(o.Lang.Of("note: the connection was lost, trying again: %v", "注意：接続が切れました。再接続します：%v"), err)
+	}
 	return nil
+}
+
+// skip goes on from now: a watch from no version could begin with all that there is.
+func (o *options) skip(ctx context.Context, selector fields.Selector, version *string) {
+	var list historyv1alpha1.AccessRecordList
+	err := o.client.List(ctx, &list, client.InNamespace(o.Namespace), client.MatchingFieldsSelector{Selector: selector}, client.Limit(1))
+	if err == nil {
+		*version = list.ResourceVersion
+	} // else the next watch fails as this one did
 }
 
 func newBackoff() *wait.Backoff {

@@ -247,7 +247,7 @@ func TestFollowGoesOnFromWhereItWas(t *testing.T) {
 	if code != shell.Failed || !strings.Contains(errs, "forbidden") { // which ends the test
 		t.Errorf("exit code %d: %s", code, errs)
 	}
-	if diff := cmp.Diff([]string{"watch from 100", "watch from 105", "watch from 105", "watch from "}, f.asked[2:]); diff != "" {
+	if diff := cmp.Diff([]string{"watch from 100", "watch from 105", "watch from 105", "user=user1", "watch from 100"}, f.asked[2:]); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
 	for _, want := range []string{"trying again", "attempts of the last moments were missed"} {

@@ -71,14 +71,14 @@ func TestAskSecretShowsNothing(t *testing.T) {
 			t.Fatal("the terminal still shows what is typed")
 		}
 	}
-	if _, err := io.WriteString(person, "correct-horse\n"); err != nil {
+	if _, err := person.WriteString("correct-horse\n"); err != nil {
 		t.Fatal(err)
 	}
 	got := <-answered
 	if got.err != nil || string(got.secret) != "correct-horse" {
 		t.Fatalf("got %q, %v", got.secret, got.err)
 	}
-	if _, err := io.WriteString(terminal, "end\n"); err != nil {
+	if _, err := terminal.WriteString("end\n"); err != nil {
 		t.Fatal(err)
 	}
 	var shown bytes.Buffer
@@ -122,7 +122,7 @@ func TestInterruptedQuestion(t *testing.T) {
 func TestConfirmTakesOnlyAYes(t *testing.T) {
 	for typed, want := range map[string]bool{"y": true, "YES": true, "はい": true, "n": false, "": false, "yesterday": false} {
 		person, terminal := pty(t)
-		if _, err := io.WriteString(person, typed+"\n"); err != nil {
+		if _, err := person.WriteString(typed + "\n"); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := screen.Confirm(t.Context(), terminal, io.Discard, "Sure?"); err != nil || got != want {

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestOptions(t *testing.T) {
+	tls := []string{"--tls-cert-file=c", "--tls-private-key-file=k"}
+	tests := map[string]struct {
+		args []string
+		want string // in the error; empty for none
+	}{
+		"SQLite":              {append([]string{"--sqlite-dir=/data"}, tls...), ""},
+		"PostgreSQL":          {append([]string{"--store=postgres", "--postgres-dsn-file=/dsn"}, tls...), ""},
+		"no directory":        {tls, "--store sqlite needs --sqlite-dir"},
+		"no DSN":              {append([]string{"--store=postgres"}, tls...), "--store postgres needs --postgres-dsn-file"},
+		"both stores":         {append([]string{"--sqlite-dir=/data", "--postgres-dsn-file=/dsn"}, tls...), "no flag of the other store"},
+		"unheard-of store":    {append([]string{"--store=oracle"}, tls...), `"oracle" is neither`},
+		"no certificate":      {[]string{"--sqlite-dir=/data"}, "--tls-cert-file and --tls-private-key-file are required"},
+		"no retention":        {append([]string{"--sqlite-dir=/data", "--retention-default=1s"}, tls...), "at least 1h"},
+		"no audience":         {append([]string{"--sqlite-dir=/data", "--token-audiences="}, tls...), "must name one"},
+		"answers for a day":   {append([]string{"--sqlite-dir=/data", "--access-cache=24h"}, tls...), "between 0 and 5m"},
+		"port of nothing":     {append([]string{"--sqlite-dir=/data", "--secure-port=0"}, tls...), "--secure-port"},
+		"old TLS":             {append([]string{"--sqlite-dir=/data", "--tls-min-version=VersionTLS10"}, tls...), "VersionTLS12 or VersionTLS13"},
+		"a word that is left": {append([]string{"--sqlite-dir=/data", "now"}, tls...), `unexpected argument "now"`},
+		"unheard-of flag":     {[]string{"--dir=/data"}, "unknown flag"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			o, err := parseOptions(tc.args)
+			switch {
+			case tc.want == "" && err != nil:
+				t.Errorf("got %v", err)
+			case tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)):
+				t.Errorf("got %v, want %q", err, tc.want)
+			case tc.want == "" && (o.retention != 8760*time.Hour || len(o.authorization.AlwaysAllowGroups) != 0 || o.authentication.CacheTTL != 10*time.Second):
+				t.Errorf("defaults %+v", o)
+			}
+		})
+	}
+}
