@@ -38,7 +38,7 @@ demo: ## Tell the whole story on a real control plane (KEEP=1 leaves it running)
 	@$(assets); go build -o bin/ ./hack/demo ./hack/demo/device; KEEP='$(KEEP)' exec bin/demo
 
 .PHONY: build
-build: ## Build bin/manager, bin/sidecar and bin/history
+build: ## Build the programs into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
 
 .PHONY: clean
