@@ -86,7 +86,7 @@ func (c *cluster) render(t *testing.T, dir string) []*unstructured.Unstructured 
 	t.Helper()
 	var objects []*unstructured.Unstructured
 	text := c.kubectl(t, "kustomize", dir)
-	for _, document := range strings.Split(text, "\n---\n") {
+	for document := range strings.SplitSeq(text, "\n---\n") {
 		object := &unstructured.Unstructured{}
 		if err := yaml.Unmarshal([]byte(document), &object.Object); err != nil {
 			t.Fatal(err)
