@@ -4,6 +4,7 @@ package default_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,9 @@ import (
 
 	"github.com/tegata-dev/tegata/internal/testenv"
 )
+
+// activation is how long a policy may take to be in force.
+const activation = 30 * time.Second
 
 func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
 
@@ -117,12 +121,13 @@ func (c *cluster) versions(t *testing.T, objects []*unstructured.Unstructured) m
 // would refuse is one), and applying again writes nothing.
 func TestInstall(t *testing.T) {
 	for name, tc := range map[string]struct {
-		dir   string
-		apply []string
+		dir             string
+		apply           []string
+		wantRequestedBy string
 	}{
-		"on 1.36 and later":              {".", []string{"apply", "--server-side", "-k", "."}},
-		"on 1.36 and later, client-side": {".", []string{"apply", "-k", "."}},
-		"before 1.36":                    {"../before-1.36", []string{"apply", "--server-side", "-k", "../before-1.36"}},
+		"on 1.36 and later":              {".", []string{"apply", "--server-side", "-k", "."}, "admin"},
+		"on 1.36 and later, client-side": {".", []string{"apply", "-k", "."}, "admin"},
+		"before 1.36":                    {"../before-1.36", []string{"apply", "--server-side", "-k", "../before-1.36"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t)
@@ -138,6 +143,7 @@ func TestInstall(t *testing.T) {
 			}
 			c.kubectl(t, "diff", "-k", tc.dir)
 			podsAreAdmitted(t, c, objects)
+			policiesWork(t, c, tc.wantRequestedBy)
 		})
 	}
 }
@@ -177,4 +183,37 @@ func podOf(t *testing.T, deployment *unstructured.Unstructured) *corev1.Pod {
 	}
 	pod.Namespace, pod.Name = deployment.GetNamespace(), deployment.GetName()+"-0"
 	return pod
+}
+
+// policiesWork asks for a DeviceReset, without effect. A policy that was left out, or is there without what it goes
+// with, shows here.
+func policiesWork(t *testing.T, c *cluster, wantRequestedBy string) {
+	t.Helper()
+	testenv.Eventually(t, activation, func() error {
+		if err := c.Create(t.Context(), deviceReset("somebody else"), client.DryRunAll); !apierrors.IsForbidden(err) {
+			return fmt.Errorf("a reset in another's name: %w", err)
+		}
+		return nil
+	})
+	testenv.Eventually(t, activation, func() error {
+		reset := deviceReset("")
+		if err := c.Create(t.Context(), reset, client.DryRunAll); err != nil {
+			return err
+		}
+		if got, _, _ := unstructured.NestedString(reset.Object, "spec", "requestedBy"); got != wantRequestedBy {
+			return fmt.Errorf("requestedBy %q, want %q", got, wantRequestedBy)
+		}
+		return nil
+	})
+}
+
+func deviceReset(requestedBy string) *unstructured.Unstructured {
+	spec := map[string]any{"userRef": map[string]any{"name": "taro"}, "slots": []any{"mobile"}}
+	if requestedBy != "" {
+		spec["requestedBy"] = requestedBy
+	}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "tegata.dev/v1alpha1", "kind": "DeviceReset",
+		"metadata": map[string]any{"namespace": "default", "name": "probe"}, "spec": spec,
+	}}
 }

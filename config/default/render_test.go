@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -15,14 +14,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// TestBefore136 is the same but for what Kubernetes 1.35 does not know.
+// TestBefore136 holds nothing that Kubernetes 1.35 does not know.
 func TestBefore136(t *testing.T) {
 	c := &cluster{binDir: programs(t)}
-	newer := slices.DeleteFunc(c.render(t, "."), func(o *unstructured.Unstructured) bool {
-		return strings.HasPrefix(o.GetKind(), "MutatingAdmission")
-	})
-	if diff := cmp.Diff(newer, c.render(t, "../before-1.36")); diff != "" {
-		t.Errorf("config/before-1.36 (-want +got):\n%s", diff)
+	for _, object := range c.render(t, "../before-1.36") {
+		if strings.HasPrefix(object.GetKind(), "MutatingAdmission") {
+			t.Errorf("there is a %s %s", object.GetKind(), object.GetName())
+		}
 	}
 }
 
