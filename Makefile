@@ -5,6 +5,12 @@ SHELL := bash
 .DELETE_ON_ERROR:
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# What images are called before the name of the command, and the processors that they are made for.
+IMAGE_PREFIX ?= ghcr.io/tegata-dev/tegata-
+ARCH ?= amd64,arm64
+# The commit, and the time that files in images bear: that of the commit, unless SOURCE_DATE_EPOCH says another.
+revision := $(shell git rev-parse HEAD 2>/dev/null)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 # The packages that `make test` and `make fuzz` look at, and what is added to `go test`.
 PKG ?= ./...
 TESTFLAGS ?=
@@ -42,8 +48,21 @@ build: ## Build the programs into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
 
 .PHONY: clean
-clean: ## Remove bin/ (the built control plane stays in its cache)
-	rm -rf bin
+clean: ## Remove bin/ and dist/ (the built control plane stays in its cache)
+	rm -rf bin dist
+
+##@ Release
+
+.PHONY: images
+images: ## Make the images as OCI archives in dist/images (ARCH=amd64 for one processor)
+	@cd hack/release && CGO_ENABLED=0 go build -o '$(tools)/' ./images
+	@'$(tools)/images' --root . --out dist/images --prefix '$(IMAGE_PREFIX)' --version '$(VERSION)' \
+	  --revision '$(revision)' --created '$(SOURCE_DATE_EPOCH)' --arch '$(ARCH)'
+
+.PHONY: dist
+dist: ## Make dist/install.yaml, for kubectl apply, with the images of VERSION
+	@cd hack/release && CGO_ENABLED=0 go build -o '$(tools)/' ./install
+	@'$(tools)/install' --root . --out dist --prefix '$(IMAGE_PREFIX)' --version '$(VERSION)'
 
 ##@ Change
 
@@ -72,6 +91,7 @@ test: ## Run all tests on a real API server (PKG=./internal/authn/... for some)
 .PHONY: lint
 lint: $(golangci-lint) ## Run the linters
 	$(golangci-lint) run
+	cd hack/release && $(golangci-lint) run
 
 .PHONY: verify
 verify: $(controller-gen) $(openapi-gen) ## Regenerate, and fail if that or anything else is not committed

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+	_ "time/tzdata" // the image has no files of time zones, and TZ may name one
 
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"

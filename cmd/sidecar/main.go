@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	_ "time/tzdata" // the image has no files of time zones, and TZ may name one
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
