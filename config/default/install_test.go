@@ -144,6 +144,7 @@ func TestInstall(t *testing.T) {
 			c.kubectl(t, "diff", "-k", tc.dir)
 			podsAreAdmitted(t, c, objects)
 			policiesWork(t, c, tc.wantRequestedBy)
+			usersStay(t, c)
 		})
 	}
 }
@@ -205,6 +206,22 @@ func policiesWork(t *testing.T, c *cluster, wantRequestedBy string) {
 		}
 		return nil
 	})
+}
+
+// usersStay when the manager is taken away, and what holds sidecars to their own stays with them.
+func usersStay(t *testing.T, c *cluster) {
+	t.Helper()
+	user := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "tegata.dev/v1alpha1", "kind": "RelayUser",
+		"metadata": map[string]any{"namespace": "default", "name": "taro"},
+		"spec":     map[string]any{"serverRef": map[string]any{"name": "asp1"}},
+	}}
+	if err := c.Create(t.Context(), user); err != nil {
+		t.Fatal(err)
+	}
+	c.kubectl(t, "delete", "--wait=false", "-k", "../manager") // without its controller a namespace never goes
+	c.kubectl(t, "get", "-n", "default", "relayuser", "taro")
+	c.kubectl(t, "get", "validatingadmissionpolicy", "tegata-sidecar-leases", "tegata-sidecar-status")
 }
 
 func deviceReset(requestedBy string) *unstructured.Unstructured {

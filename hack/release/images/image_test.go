@@ -19,8 +19,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// maxUnpacked is the most that an image may take on a node.
+// maxUnpacked is the most that an image may take on a node, in bytes.
 const maxUnpacked = 60_000_000
+
+// larger are those that may take more. The history server is an API server with two databases in it.
+var larger = map[string]int64{"history": 85_000_000}
 
 func TestConfig(t *testing.T) {
 	eachImage(t, func(t *testing.T, command, arch string) {
@@ -65,8 +68,8 @@ func TestConfig(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("%.1f MB, %.1f MB packed", float64(unpacked)/1e6, float64(packed)/1e6)
-		if unpacked > maxUnpacked {
-			t.Errorf("%d bytes, want at most %d", unpacked, maxUnpacked)
+		if limit := max(maxUnpacked, larger[command]); unpacked > limit {
+			t.Errorf("%d bytes, want at most %d", unpacked, limit)
 		}
 	})
 }

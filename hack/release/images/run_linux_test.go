@@ -42,7 +42,10 @@ func TestRunsInItsImage(t *testing.T) {
 }
 
 // required are the flags without which a command does not get as far as to log.
-var required = map[string][]string{"sidecar": {"--server=asp1", "--namespace=relays", "--identity=test"}}
+var required = map[string][]string{
+	"sidecar": {"--server=asp1", "--namespace=relays", "--identity=test"},
+	"history": {"--sqlite-dir=/tmp", "--tls-cert-file=/none", "--tls-private-key-file=/none"},
+}
 
 // runIn runs /command in a directory as its root: as nonroot where the test may become that, and else in a user
 // namespace of its own.
