@@ -242,10 +242,9 @@ func (p *pager) readSome(ctx context.Context, runs []run, want int) (found []row
 		page AS MATERIALIZED (SELECT id, stream FROM read WHERE id >= coalesce((SELECT id FROM cut), $5) ORDER BY id DESC LIMIT $7)
 		SELECT %s, EXISTS (SELECT FROM cut) FROM page JOIN %s r ON r.id = page.id AND r.stream = page.stream ORDER BY r.id DESC`,
 		table, user, selected, table), arguments...)
-	if err != nil {
-		return nil, false, err
+	if err == nil {
+		found, err = p.store.collect(ctx, p.store.pool, rows, &cut)
 	}
-	found, err = p.store.collect(ctx, p.store.pool, rows, &cut)
 	if isMonthMissing(err) { // it was dropped since the months were read
 		return nil, false, nil
 	}
