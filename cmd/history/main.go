@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+	_ "time/tzdata" // an image has none
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"

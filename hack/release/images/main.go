@@ -33,7 +33,7 @@ type settings struct {
 }
 
 // commands are those that run in a container: each is a directory in cmd/ and gets an image.
-var commands = []string{"manager", "sidecar"}
+var commands = []string{"manager", "sidecar", "history"}
 
 // architectures are those that releases are made for.
 var architectures = []string{"amd64", "arm64"}
