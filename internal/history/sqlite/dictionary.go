@@ -10,7 +10,7 @@ import (
 // in it is read.
 type dictionary struct {
 	// young are the profiles used since there were half as many as may be; old those of the time before.
-	young, old map[hash]profileKeys
+	young, old map[known]profileKeys
 	kinds      map[kindWords]int64
 	tellers    map[tellerWords]int64
 }
@@ -32,12 +32,12 @@ const (
 
 func (d *dictionary) clear() {
 	*d = dictionary{
-		young: map[hash]profileKeys{}, old: map[hash]profileKeys{},
+		young: map[known]profileKeys{}, old: map[known]profileKeys{},
 		kinds: map[kindWords]int64{}, tellers: map[tellerWords]int64{},
 	}
 }
 
-func (d *dictionary) profile(h hash) (profileKeys, bool) {
+func (d *dictionary) profile(h known) (profileKeys, bool) {
 	k, ok := d.young[h]
 	if ok {
 		return k, true
@@ -48,9 +48,9 @@ func (d *dictionary) profile(h hash) (profileKeys, bool) {
 	return k, ok
 }
 
-func (d *dictionary) learn(h hash, k profileKeys) {
+func (d *dictionary) learn(h known, k profileKeys) {
 	if len(d.young) >= maxProfiles/2 {
-		d.young, d.old = map[hash]profileKeys{}, d.young
+		d.young, d.old = map[known]profileKeys{}, d.young
 	}
 	d.young[h] = k
 }
@@ -70,16 +70,17 @@ func (m *month) keysOf(r *history.Record) (keys, error) {
 }
 
 func (m *month) profileOf(r *history.Record) (profileKeys, error) {
-	h := profileHash(r)
-	if k, ok := m.known.profile(h); ok {
+	name := knownAs(r)
+	if k, ok := m.known.profile(name); ok {
 		return k, nil
 	}
+	h := hashOf(r)
 	k, err := m.findProfile(h)
 	if isNone(err) {
 		k, err = m.addProfile(h, r)
 	}
 	if err == nil {
-		m.known.learn(h, k)
+		m.known.learn(name, k)
 	}
 	return k, err
 }

@@ -168,7 +168,7 @@ func (p *pager) bound(months []monthKey) bool {
 		}
 		if high.SetTime(uint64(ceilMillis(until))) == nil { //nolint:gosec // not negative
 			p.high = high[:]
-			p.newest = min(p.newest, monthOf(high))
+			p.newest = min(p.newest, monthAt(time.UnixMilli(ceilMillis(until)-1))) // nothing of a month that begins then
 		}
 	}
 	if before := p.q.Before; before != (history.ID{}) {
