@@ -39,6 +39,9 @@ import (
 // CPU with history on at most 1.05 of history off").
 const maxWithHistory = 1.05
 
+// turnTime is how long each server is asked before it is another's turn.
+const turnTime = 600 * time.Millisecond
+
 // Children of this measurement, each followed by @ and the directory that they share.
 const (
 	// childSink takes records as a history server does, and keeps none.
@@ -211,17 +214,21 @@ func measureHistoryLogin(ctx context.Context, l *lab) (_ []Row, err error) {
 		return nil, err
 	}
 	children := map[string]*child{}
+	defer func() {
+		for _, c := range children {
+			err = errors.Join(err, c.stop())
+		}
+	}()
 	for _, kind := range []string{childIn(childSink, dir), childIn(childHashed, dir), childIn(childRecorded, dir), childLogin, childIn(childUnhashedRecorded, dir)} {
 		c, err := l.startChild(ctx, kind)
 		if err != nil {
 			return nil, err
 		}
-		defer func() { err = errors.Join(err, c.stop()) }()
 		name, _, _ := strings.Cut(kind, "@")
 		children[name] = c
 	}
 	var got historyTurns
-	for round := range scale(l, 9, 4) { // the first warms up
+	for round := range scale(l, 25, 13) { // many short turns, so that what else happens strikes all alike; the first warms up
 		if err := historyRound(ctx, l, children, round, &got); err != nil {
 			return nil, err
 		}
@@ -250,7 +257,7 @@ func historyRound(ctx context.Context, l *lab, children map[string]*child, round
 		c := children[turn.kind]
 		t := newTarget(c.address, turn.clients)
 		times := make([][]float64, turn.clients)
-		_, cost, err := costedLoop(ctx, c.pid(), turn.clients, scale(l, 2*time.Second, time.Second), func(ctx context.Context, worker, i int) error {
+		_, cost, err := costedLoop(ctx, c.pid(), turn.clients, turnTime, func(ctx context.Context, worker, i int) error {
 			n := (worker + i*turn.clients) % childUsers
 			r, err := t.expect(ctx, pcLogin(userName(n), childPassword, deviceOf(n)), http.StatusOK)
 			times[worker] = append(times[worker], float64(r.took))

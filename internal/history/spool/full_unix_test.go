@@ -42,6 +42,9 @@ func TestDiskFull(t *testing.T) {
 			t.Fatal("more was kept than fits")
 		}
 	}
+	if _, bytes := s.files(); bytes != s.Stats().Bytes {
+		t.Errorf("%d bytes on disk, and it says %d: half a record is left", bytes, s.Stats().Bytes)
+	}
 	limit(unlimited.Cur)
 	s.put(10)
 	s.restart()

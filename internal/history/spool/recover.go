@@ -74,10 +74,6 @@ func (s *Spool) adopt(number uint64) error {
 		seg.close()
 		return err
 	}
-	if number == s.cursor.segment {
-		// Of what was acknowledged, the end may have been lost with the power.
-		s.cursor.offset = min(s.cursor.offset, seg.size)
-	}
 	s.segments = append(s.segments, seg)
 	return nil
 }

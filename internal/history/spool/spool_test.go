@@ -85,6 +85,21 @@ func TestBound(t *testing.T) {
 	}
 }
 
+// TestFewBytesAreLeft: what was sent is freed, also of the file that is written to, but not for a record or two.
+func TestFewBytesAreLeft(t *testing.T) {
+	s := newStage(t, MinBytes)
+	s.put(1)
+	s.drain()
+	if names, _ := s.files(); len(names) != 1 {
+		t.Errorf("a record costs a file: %v", names)
+	}
+	s.put(150)
+	s.drain()
+	if names, bytes := s.files(); len(names) != 0 || s.Stats().Bytes != 0 {
+		t.Errorf("%v are left, with %d bytes; it says %d", names, bytes, s.Stats().Bytes)
+	}
+}
+
 func TestOneProcessAtATime(t *testing.T) {
 	s := newStage(t, MinBytes)
 	if _, _, err := Open(s.o); err == nil {

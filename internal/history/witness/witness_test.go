@@ -303,6 +303,11 @@ func TestSignsOfLife(t *testing.T) {
 	if got := s.said(); len(got) != 0 {
 		t.Errorf("told of what has ended: %+v", got)
 	}
+	for i := range s.live {
+		if len(s.live[i].told) > 0 {
+			t.Error("what has ended is still known")
+		}
+	}
 }
 
 // TestProgressTakesTurns: all are told of within an interval, and none while there is too much to keep.
