@@ -32,6 +32,9 @@ const (
 	maxWriters = 3
 	// maxAhead is how far a sender's clock may be ahead. A record from the future would stay on top of every list.
 	maxAhead = time.Hour
+	// maxBehind is how old a record may be: as old as the longest retention of a RelayServer. Each month that there is
+	// a record of has a file or a partition.
+	maxBehind = 87600 * time.Hour
 )
 
 // logs is the resource accesslogs. It is there for its subresource.
@@ -202,16 +205,16 @@ func unpack(body []byte) ([]byte, error) {
 // put keeps those of the records that are valid. An invalid one does not take the others with it: it would be sent
 // again and again, and they with it.
 func (i *ingest) put(ctx context.Context, records []history.Record, namespace, server string) (*answer, error) {
-	latest := history.At(i.now().Add(maxAhead))
+	now := i.now()
 	answer := &answer{Refused: []refusal{}}
 	good := records[:0]
 	for index := range records {
 		record := &records[index]
-		if problem := check(record, latest); problem != "" {
+		if problem := check(record, now); problem != "" {
 			answer.Refused = append(answer.Refused, refusal{Index: index, ID: record.ID.String(), Error: problem})
 			continue
 		}
-		record.Namespace, record.Server = namespace, server
+		record.Namespace, record.Server, record.Reason = namespace, server, knownReason(record.Reason)
 		good = append(good, *record)
 	}
 	start := time.Now()
@@ -232,12 +235,15 @@ func (i *ingest) keep(ctx context.Context, records []history.Record) (history.St
 	return i.store.Put(ctx, records)
 }
 
-func check(record *history.Record, latest history.Millis) string {
+func check(record *history.Record, now time.Time) string {
 	if err := record.Validate(); err != nil {
 		return err.Error()
 	}
-	if record.Start() > latest {
+	switch start := record.Start(); {
+	case start > history.At(now.Add(maxAhead)):
 		return "clock: it began more than an hour from now"
+	case start < history.At(now.Add(-maxBehind)):
+		return "clock: it began longer ago than any record is kept"
 	}
 	return ""
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -209,8 +210,9 @@ func TestIngest(t *testing.T) {
 	}
 	bad, early := success(began, "taro"), success(w.now.Add(2*time.Hour), "taro")
 	bad.Slot = "tv"
-	good := []history.Record{success(began, "taro"), failure(began, "taro", "DeviceMismatch")}
-	mixed := encode(t, good[0], bad, early, good[1])
+	ancient := success(w.now.Add(-maxBehind-time.Hour), "taro")
+	good := []history.Record{success(began, "taro"), failure(began, "taro", "MadeUp")}
+	mixed := encode(t, good[0], bad, early, good[1], ancient)
 
 	for _, encoding := range []string{"", "gzip"} {
 		body := mixed
@@ -224,6 +226,7 @@ func TestIngest(t *testing.T) {
 		}
 		want := answer{Kept: 2, Refused: []refusal{
 			{Index: 1, ID: bad.ID.String(), Error: got.Refused[0].Error}, {Index: 2, ID: early.ID.String(), Error: "clock: it began more than an hour from now"},
+			{Index: 4, ID: ancient.ID.String(), Error: "clock: it began longer ago than any record is kept"},
 		}}
 		if diff := cmp.Diff(want, got); diff != "" || !strings.Contains(got.Refused[0].Error, "none of those") {
 			t.Errorf("answer %s (-want +got):\n%s", text, diff)
@@ -232,8 +235,9 @@ func TestIngest(t *testing.T) {
 	if response, text := send(post{}); response.status != http.StatusOK || text != `{"kept":0,"dropped":0,"refused":[]}`+"\n" {
 		t.Errorf("nothing is answered %d %s", response.status, text)
 	}
-	if n := len(w.store.sorted()); n != 2 {
-		t.Errorf("%d records are kept, want 2", n)
+	kept := w.store.sorted()
+	if len(kept) != 2 || !slices.ContainsFunc(kept, func(r history.Record) bool { return r.Reason == otherReason }) {
+		t.Errorf("kept %+v, want 2, and no reason that was made up", kept)
 	}
 
 	many := make([]history.Record, history.MaxBatch+1)

@@ -26,5 +26,21 @@ var messages = map[v1alpha1.Reason]string{
 	v1alpha1.ReasonSessionEnded:              "The session had been ended.",
 }
 
-// messageOf is empty for a reason that a newer sidecar knows.
-func messageOf(reason string) string { return messages[v1alpha1.Reason(reason)] }
+// otherReason stands for reasons that a newer sidecar knows. Stores keep a list of those that there are: it must not
+// grow by what senders make up.
+const otherReason = "Other"
+
+func knownReason(reason string) string {
+	if _, ok := messages[v1alpha1.Reason(reason)]; ok || reason == "" {
+		return reason
+	}
+	return otherReason
+}
+
+// messageOf is empty for a success.
+func messageOf(reason string) string {
+	if reason == otherReason {
+		return "The attempt was denied for a reason that only a newer version knows."
+	}
+	return messages[v1alpha1.Reason(reason)]
+}
