@@ -41,5 +41,10 @@ func registerHistory(ctx context.Context, c *cluster) error {
 	return run("kubectl --context=admin apply --server-side --force-conflicts -f "+path, says("apiservice.apiregistration.k8s.io/v1alpha1.history.tegata.dev serverside-applied"))(ctx, c)
 }
 
-// historyFlags tell the sidecar where to send its records.
-func (*cluster) historyFlags() []string { return nil }
+// historyFlags tell the sidecar where to send its records, and as whom.
+func (c *cluster) historyFlags(account string) []string {
+	return []string{
+		"--history-address=" + c.history.URL, "--history-ca-file=" + c.history.CAFile,
+		"--history-token-file=" + c.tokenFile(account), "--history-spool-dir=" + c.file("spool"),
+	}
+}

@@ -43,7 +43,7 @@ func startSidecar(ctx context.Context, c *cluster) error {
 		args: append([]string{
 			"--namespace=" + namespace, "--server=asp1", "--identity=demo-pod",
 			"--login-address=127.0.0.1:0", "--probe-address=" + probes,
-		}, c.historyFlags()...),
+		}, c.historyFlags("asp1-sidecar")...),
 		readyWhenLogged: "Listening for logins",
 	})
 	c.sidecarURL, c.probeURL = "http://"+entry.Address, "http://"+probes
@@ -112,11 +112,16 @@ func (c *cluster) accountKubeconfig(ctx context.Context, namespace, account stri
 	}
 	config := rest.AnonymousClientConfig(c.plane.AdminConfig())
 	config.BearerToken = strings.TrimSpace(token)
+	if err := os.WriteFile(c.tokenFile(account), []byte(config.BearerToken), 0o600); err != nil {
+		return "", err
+	}
 	path := c.accountFile(account)
 	return path, testenv.WriteKubeconfig(path, config)
 }
 
 func (c *cluster) accountFile(account string) string { return c.file(account + ".kubeconfig") }
+
+func (c *cluster) tokenFile(account string) string { return c.file(account + ".token") }
 
 // findLogged is the first entry of a log with that message.
 func findLogged(path, message string) (logEntry, error) {

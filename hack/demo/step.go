@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -15,6 +17,9 @@ import (
 
 // commandTimeout bounds one command of the story.
 const commandTimeout = time.Minute
+
+// retryInterval is how often it is looked for what is about to come.
+const retryInterval = 200 * time.Millisecond
 
 // step is a piece of the story: what happens, in a sentence or two, and what is done.
 type step struct {
@@ -64,6 +69,23 @@ func runExpecting(status int, line string, checks ...check) act {
 		}
 		return nil
 	}
+}
+
+// eventually is run for what comes a moment after what it tells of.
+func eventually(line string, checks ...check) act {
+	return func(ctx context.Context, c *cluster) error {
+		wait, cancel := context.WithTimeout(ctx, commandTimeout)
+		defer cancel()
+		for !c.shows(wait, line, checks) && wait.Err() == nil {
+			<-time.After(retryInterval)
+		}
+		return run(line, checks...)(ctx, c)
+	}
+}
+
+func (c *cluster) shows(ctx context.Context, line string, checks []check) bool {
+	output, status, err := c.shell(ctx, line, io.Discard)
+	return err == nil && status == 0 && !slices.ContainsFunc(checks, func(check check) bool { return check(output) != nil })
 }
 
 // says wants a text in the output. Blanks count as one, so that a row of a table is a text.
@@ -116,7 +138,7 @@ func (c *cluster) shell(ctx context.Context, line string, out io.Writer) (output
 // environment makes a shell's own settings, its user's proxies and his .curlrc not matter.
 func (c *cluster) environment() []string {
 	return append(os.Environ(),
-		"PATH="+c.tools.assets+string(os.PathListSeparator)+os.Getenv("PATH"),
+		"PATH="+strings.Join([]string{c.tools.assets, filepath.Dir(c.tools.plugin), os.Getenv("PATH")}, string(os.PathListSeparator)),
 		"KUBECONFIG="+c.kubeconfig(),
 		"HOME="+c.dir, "CURL_HOME="+c.dir, "XDG_CONFIG_HOME="+c.dir, "KUBERC=off", "KUBECACHEDIR="+c.file("kubectl-cache"),
 		"NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1", "LC_ALL=C.UTF-8",

@@ -17,7 +17,7 @@ const (
 // story is the manual's. The cluster's administrator installs; then it is about alice, who administers the
 // relay, and taro, who uses it.
 func story(c *cluster) []step {
-	return slices.Concat(installation(), firstLogin(), refusals(c), diagnosis(c), reset(), copies(), afterwards())
+	return slices.Concat(installation(), firstLogin(), refusals(c), diagnosis(c), reset(), copies(), afterwards(), history(c))
 }
 
 func installation() []step {
@@ -142,14 +142,32 @@ func afterwards() []step {
 			run("kubectl get deviceresets", says("AlreadyHandled 0")),
 			taro(newPhone).succeeds(`"enrolled":false`),
 		}},
-		{"What was kept of all this, alice reads with kubectl.", []act{
-			run("kubectl get accessrecords"),
-			run("kubectl get userusages"),
-		}},
 		{"Who takes the sidecar over can read no Secret but those it needs.", []act{
 			runExpecting(1, "kubectl --context=admin auth can-i list secrets "+sidecar, says("no")),
 			runExpecting(1, "kubectl --context=admin auth can-i get secret/taro-password "+sidecar, says("no")),
 			run("kubectl --context=admin auth can-i get secret/asp1-keys "+sidecar, says("yes")),
+		}},
+	}
+}
+
+// history is what is left of all this.
+func history(c *cluster) []step {
+	return []step{
+		{"What was kept of all this is one record an attempt, outside etcd, and read with kubectl.", []act{
+			eventually("kubectl get userusages", says("7 4")),
+			run("kubectl get accessrecords", says("UnknownUser"), says("DeviceRevoked"), says("Success")),
+			run("kubectl get accessrecords --field-selector user=taro,result=Failure,reason=PasswordMismatch -o wide", says("PasswordMismatch")),
+		}},
+		{"A ticket quotes the correlation ID that the person was shown. It names the record.", []act{
+			run(fmt.Sprintf(`kubectl get accessrecord $(grep -o '"correlationID":"[^"]*"' %s | cut -d'"' -f4) -o jsonpath='{.reason}{"\t"}{.sourceAddress}{"\n"}'`, c.file("another-phone")),
+				says("DeviceMismatch")),
+		}},
+		{"The plugin has the manual's page: taro's attempts, his total on top, in English or Japanese.", []act{
+			run("kubectl relay history taro", says("taro")),
+			run("kubectl relay history taro --result failure --lang ja", says("失敗")),
+		}},
+		{"And it says in a sentence why he was refused, and what to do.", []act{
+			run("kubectl relay why taro", says("kubectl relay reset taro --slot mobile")),
 		}},
 	}
 }

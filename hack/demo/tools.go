@@ -17,6 +17,7 @@ type tools struct {
 	manager, sidecar string
 	history          string
 	device           string // is the phone
+	plugin           string // is kubectl relay
 }
 
 // findTools says what is missing before anything is started.
@@ -44,8 +45,9 @@ func findTools() (tools, error) {
 		manager: filepath.Join(filepath.Dir(self), "manager"), sidecar: filepath.Join(filepath.Dir(self), "sidecar"),
 		history: filepath.Join(filepath.Dir(self), "history"),
 		device:  filepath.Join(filepath.Dir(self), "device"),
+		plugin:  filepath.Join(filepath.Dir(self), "kubectl-relay"),
 	}
-	for _, program := range []string{found.manager, found.sidecar, found.history, found.device} {
+	for _, program := range []string{found.manager, found.sidecar, found.history, found.device, found.plugin} {
 		if _, err := exec.LookPath(program); err != nil {
 			return tools{}, fmt.Errorf("%w: run `make demo`, which builds it", err)
 		}
