@@ -87,7 +87,10 @@ func parseOptions(args []string) (*options, error) {
 	}
 	o.authentication.CacheTTL, o.authorization.AllowCacheTTL, o.authorization.DenyCacheTTL = o.accessCache, o.accessCache, o.accessCache
 	o.authentication.RemoteKubeConfigFile, o.authorization.RemoteKubeConfigFile = o.kubeconfig, o.kubeconfig
-	return o, o.validate()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	return o, nil
 }
 
 func newOptions() *options {

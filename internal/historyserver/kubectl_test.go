@@ -10,6 +10,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/tegata-dev/tegata/internal/history"
+	"github.com/tegata-dev/tegata/internal/testenv"
 )
 
 // columnsOf are the cells of what kubectl prints, whatever is between them.
@@ -125,6 +126,16 @@ func TestKubectlReadsTheHistory(t *testing.T) {
 	})
 }
 
+func TestWhatIsShippedCanBeApplied(t *testing.T) {
+	env := testenv.Shared(t)
+	out, errs, err := env.Kubectl(t, "", "apply", "--dry-run=server", "-k", "../../config/history")
+	for _, want := range []string{"serviceaccount/tegata-history ", "service/tegata-history ", "clusterrole.rbac.authorization.k8s.io/tegata-history-reader ", "apiservice.apiregistration.k8s.io/v1alpha1.history.tegata.dev "} {
+		if err != nil || !strings.Contains(out, want) {
+			t.Errorf("%q is missing in what kubectl says: %v\n%s%s", want, err, out, errs)
+		}
+	}
+}
+
 func TestSelectors(t *testing.T) {
 	w := newWorld(t)
 	ns := w.env.Namespace(t)
@@ -232,8 +243,16 @@ func TestForget(t *testing.T) {
 	if n := len(w.store.sorted()); n != 4 {
 		t.Fatalf("%d records are left of 4 after refused requests", n)
 	}
-	if out := w.kubectl("delete", "--raw", path+"?fieldSelector=user%3Dtaro"); !strings.Contains(out, "2 records erased") {
-		t.Errorf("answer %s", out)
+	eraser, err := w.env.ControlPlane.UserConfig("eraser-" + ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.bind(ns, "tegata-history-eraser", rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "eraser-" + ns})
+	if out, errs, err := w.env.KubectlAs(t, eraser, "", "delete", "--raw", path+"?fieldSelector=user%3Dtaro"); err != nil || !strings.Contains(out, "2 records erased") {
+		t.Errorf("answer %s%s", out, errs)
+	}
+	if out, errs, err := w.env.KubectlAs(t, eraser, "", "get", "arec", "-n", ns); err == nil || !strings.Contains(errs, "Forbidden") {
+		t.Errorf("who may erase reads: %s%s", out, errs)
 	}
 	if n := len(w.store.sorted()); n != 2 {
 		t.Errorf("%d records are left, want jiro's and the other namespace's", n)
