@@ -68,6 +68,7 @@ func play(t *testing.T, env *testenv.Env, dir string) {
 			"patch":    patchStatus,
 			"attempt":  attempt(env),
 			"waitgrep": waitGrep,
+			"capture":  capture,
 		},
 	})
 }
@@ -127,6 +128,11 @@ func waitFor(script *testscript.TestScript, _ bool, args []string) {
 // patch KIND/NAME FILE: merges a file of YAML into the status, which the sidecar would write.
 func patchStatus(script *testscript.TestScript, _ bool, args []string) {
 	script.Check(script.Exec("kubectl", "patch", args[0], "--subresource=status", "--type=merge", "--patch-file="+args[1]))
+}
+
+// capture NAME: what the last program printed becomes a variable.
+func capture(script *testscript.TestScript, _ bool, args []string) {
+	script.Setenv(args[0], strings.TrimSpace(script.ReadFile("stdout")))
 }
 
 // programs are built once.

@@ -26,7 +26,10 @@ func (o *options) followFrom(ctx context.Context, selector fields.Selector, vers
 			version = next
 			backoff = newBackoff()
 		}
-		if err = o.mend(ctx, selector, &version, err); ctx.Err() != nil || err != nil {
+		if ctx.Err() != nil { // an interrupt is how it ends
+			return nil //nolint:nilerr // what else it broke does not matter
+		}
+		if err := o.mend(ctx, selector, &version, err); err != nil {
 			return err
 		}
 		if o.Now().Sub(began) < time.Second {
@@ -39,8 +42,7 @@ func (o *options) followFrom(ctx context.Context, selector fields.Selector, vers
 func (o *options) mend(ctx context.Context, selector fields.Selector, version *string, err error) error {
 	var broken outputError
 	switch {
-	case err == nil || ctx.Err() != nil: // an interrupt is how it ends
-		return nil
+	case err == nil:
 	case errors.As(err, &broken):
 		return broken.error
 	case apierrors.IsForbidden(err) || apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) || apierrors.IsUnauthorized(err):
