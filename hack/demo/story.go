@@ -97,6 +97,7 @@ func diagnosis(c *cluster) []step {
 		{"A reset would help, and the user's condition says how.", []act{
 			run("kubectl wait relayuser/taro --for=condition=ResetRecommended --timeout=10s"),
 			run(`kubectl get relayuser taro -o jsonpath='{.status.conditions[?(@.type=="ResetRecommended")].message}{"\n"}'`, says("kind")),
+			runExpecting(7, "kubectl relay why taro", says("kubectl relay reset taro --slot mobile")),
 		}},
 	}
 }
@@ -166,8 +167,8 @@ func history(c *cluster) []step {
 			run("kubectl relay history taro", says("taro")),
 			run("kubectl relay history taro --result failure --lang ja", says("失敗")),
 		}},
-		{"And it says in a sentence why he was refused, and what to do.", []act{
-			run("kubectl relay why taro", says("kubectl relay reset taro --slot mobile")),
+		{"And it says in a sentence why he was refused last, and that nothing is left to do.", []act{
+			run("kubectl relay why taro", says("taro has logged in since")),
 		}},
 	}
 }
