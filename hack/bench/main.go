@@ -49,6 +49,7 @@ var measurements = []measurement{
 	{"coexist", "session checks during a flood of logins", measureCoexistence},
 	{"replies", "whether a denial's reply tells its reason by its time", measureReplies},
 	{"writes", "writes to the API server that a login waits for", measureWrites},
+	{"history-ingest", "records from sidecars to the stores, the whole path, against a bare insert", measureHistoryIngest},
 	{"history-sqlite", "the access history in files", measureHistorySQLite},
 	{"history-postgres", "the access history in PostgreSQL: records put, and pages", measureHistoryPostgres},
 }
