@@ -236,13 +236,17 @@ func (i *ingest) send(ctx context.Context, t *ingested) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
 	began := time.Now()
 	for _, s := range i.sidecars {
 		s.gate.closed.Unlock()
 	}
-	group, feeding := errgroup.WithContext(ctx)
-	group.Go(func() error { return i.feed(feeding, more) })
-	err = i.awaitSent(feeding, count)
+	group.Go(func() error { return i.feed(ctx, more) })
+	if err = i.awaitSent(ctx, count); err != nil {
+		cancel()
+	}
 	for _, s := range i.sidecars {
 		s.gate.closed.Lock() // behind the batches that are on their way
 	}
@@ -250,7 +254,7 @@ func (i *ingest) send(ctx context.Context, t *ingested) error {
 	serverNow, e := cpuTime(i.server.process.PID())
 	sidesNow, e2 := ownCPUTime()
 	t.server, t.sides = serverNow-server, sidesNow-sides
-	return errors.Join(group.Wait(), err, e, e2)
+	return errors.Join(err, group.Wait(), e, e2)
 }
 
 // awaitSent waits until so many records have passed.

@@ -33,7 +33,7 @@ type batchGate struct {
 	failed error
 }
 
-var errNotKept = errors.New("the history server did not keep all records of a batch")
+var errNotKept = errors.New("not all records of a batch were kept")
 
 // Send is of one sidecar.
 func (g *batchGate) Send(ctx context.Context, records [][]byte) (recorder.Answer, error) {
@@ -44,9 +44,9 @@ func (g *batchGate) Send(ctx context.Context, records [][]byte) (recorder.Answer
 	defer g.mu.Unlock()
 	switch {
 	case err != nil:
-		g.failed = errors.Join(g.failed, err)
+		g.failed = err
 	case answer.Kept != len(records):
-		g.failed = errors.Join(g.failed, errNotKept)
+		g.failed = fmt.Errorf("%w: %d of %d; refused %+v", errNotKept, answer.Kept, len(records), answer.Refused[:min(1, len(answer.Refused))])
 	default:
 		g.count += len(records)
 		g.passed = append(g.passed, bytes.Join(records, nil))

@@ -23,8 +23,8 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// maxRunTime ends a run that hangs.
-const maxRunTime = 20 * time.Minute
+// maxRunTime ends a run that hangs. To fill the stores of the history takes most of the time.
+const maxRunTime = time.Hour
 
 // measurement is one thing that is measured. A name may be given to --only.
 type measurement struct {
