@@ -50,7 +50,7 @@ func measureHistoryPostgres(ctx context.Context, l *lab) (_ []Row, err error) {
 	if err != nil {
 		return rows, err
 	}
-	many, few := newAttempts(scale(l, 10_000_000, 300_000)), newAttempts(scale(l, 1_000_000, 30_000))
+	many, few := newAttempts(l.records), newAttempts(l.records/10)
 	var stores [2]*postgres.Store
 	for i, a := range []*attempts{few, many} {
 		if stores[i], err = filledPostgres(ctx, l, server, a); err != nil {
@@ -80,7 +80,7 @@ func filledPostgres(ctx context.Context, l *lab, server *postgrestest.Server, a 
 		if _, err := s.Put(ctx, records); err != nil {
 			return s, err
 		}
-		if a.made%2_000_000 == 0 {
+		if a.made%1_000_000 == 0 {
 			l.say("%d of %d records", a.made, a.total)
 		}
 	}

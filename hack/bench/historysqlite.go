@@ -37,7 +37,7 @@ func measureSQLitePages(ctx context.Context, l *lab) (rows []Row, err error) {
 	if err := resetPeak(os.Getpid()); err != nil {
 		return nil, err
 	}
-	many, few := newAttempts(scale(l, 10_000_000, 1_000_000)), newAttempts(scale(l, 1_000_000, 100_000))
+	many, few := newAttempts(l.records), newAttempts(l.records/10)
 	var stores [2]*sqlite.Store
 	defer func() {
 		for _, s := range stores {

@@ -123,6 +123,8 @@ type options struct {
 	only      []string
 	json      string
 	breakHash bool
+	// records are those of the larger of two stores of the access history.
+	records int
 }
 
 // parseOptions returns nil when help was asked for.
@@ -133,12 +135,22 @@ func parseOptions(args []string) (*options, error) {
 	fs.BoolVar(&o.quick, "quick", false, "fewer and shorter rounds: to try things out, not to judge")
 	fs.StringSliceVar(&o.only, "only", nil, "measure these only (comma-separated, may be repeated)")
 	fs.StringVar(&o.json, "json", "", "write the figures to this `file` as JSON, too")
+	fs.IntVar(&o.records, "history-records", 0, "with how many records the access history is measured; bounds are for the default (default 10,000,000, and 300,000 with --quick)")
 	fs.BoolVar(&o.breakHash, "break-hash", false, "skip the hash for unknown users in the measurement timing, which must then fail")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
 			return nil, nil
 		}
 		return nil, err
+	}
+	if o.records == 0 {
+		o.records = 10_000_000
+		if o.quick {
+			o.records = 300_000
+		}
+	}
+	if o.records < 20_000 {
+		return nil, errors.New("--history-records must be at least 20000")
 	}
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q; see --help", fs.Arg(0))
