@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -20,6 +21,9 @@ const (
 	minSQLitePut     = 0.8
 	maxRecordSize    = 300
 	maxHistoryMemory = 150 << 20
+	// historyMemoryLimit and historyGarbage are cmd/history's settings of the collector.
+	historyMemoryLimit = 112 << 20
+	historyGarbage     = 50
 )
 
 // measureHistorySQLite measures the store in files, with as many records as the issue names.
@@ -34,6 +38,9 @@ func measureHistorySQLite(ctx context.Context, l *lab) ([]Row, error) {
 
 // measureSQLitePages reads pages of a store with many records, and of one with a tenth.
 func measureSQLitePages(ctx context.Context, l *lab) (rows []Row, err error) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(historyMemoryLimit))
+	defer debug.SetGCPercent(debug.SetGCPercent(historyGarbage))
+	debug.FreeOSMemory() // of what was measured before
 	if err := resetPeak(os.Getpid()); err != nil {
 		return nil, err
 	}
@@ -64,7 +71,7 @@ func measureSQLitePages(ctx context.Context, l *lab) (rows []Row, err error) {
 	return append(rows,
 		Row{What: "on disk for each record, indexes included", Unit: bytesUnit, Figure: Figure(float64(size) / float64(many.made)), Bound: figureAtMost(maxRecordSize)},
 		Row{What: "memory while records came in and pages were read", Unit: bytesUnit, Figure: Figure(peak), Bound: figureAtMost(maxHistoryMemory),
-			Note: "of the whole process that measures, with both stores"}), err
+			Note: "of the whole process that measures, with both stores and what it makes records from; history-ingest has the server's"}), err
 }
 
 // fillSQLite puts all attempts into a directory, and says how large its files are then.
