@@ -200,7 +200,7 @@ func buildPrograms(t *testing.T) string {
 		if built.dir, built.err = os.MkdirTemp("", "tegata-demo-test-"); built.err != nil {
 			return
 		}
-		build := exec.Command("go", "build", "-o", built.dir+"/", "./cmd/manager", "./cmd/sidecar", "./cmd/history", "./hack/demo", "./hack/demo/device")
+		build := exec.Command("go", "build", "-o", built.dir+"/", "./cmd/...", "./hack/demo", "./hack/demo/device")
 		build.Dir = filepath.Join("..", "..")
 		if out, err := build.CombinedOutput(); err != nil {
 			built.err = fmt.Errorf("build the programs: %w\n%s", err, out)
