@@ -158,7 +158,7 @@ func TestDemoFailsClearly(t *testing.T) {
 func copyWithCrash(t *testing.T, programs, crash string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"demo", "device", "history", "manager", "sidecar"} {
+	for _, name := range []string{"demo", "device", "history", "kubectl-relay", "manager", "sidecar"} {
 		if name == crash {
 			continue
 		}
