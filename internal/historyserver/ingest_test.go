@@ -208,9 +208,9 @@ func TestIngest(t *testing.T) {
 		p.namespace, p.server, p.token = ns, "asp1", token
 		return w.post(client, p)
 	}
-	bad, early := success(began, "taro"), success(w.now.Add(2*time.Hour), "taro")
+	bad, early := success(began, "taro"), success(w.now().Add(2*time.Hour), "taro")
 	bad.Slot = "tv"
-	ancient := success(w.now.Add(-maxBehind-time.Hour), "taro")
+	ancient := success(w.now().Add(-maxBehind-time.Hour), "taro")
 	good := []history.Record{success(began, "taro"), failure(began, "taro", "MadeUp")}
 	mixed := encode(t, good[0], bad, early, good[1], ancient)
 

@@ -143,7 +143,7 @@ func TestSelectors(t *testing.T) {
 		failure(began, "taro", "DeviceMismatch"), success(began.Add(time.Minute), "taro"), success(began.Add(time.Hour), "jiro"),
 	}
 	w.keep(ns, records...)
-	w.now = began.Add(2 * time.Hour)
+	w.setNow(began.Add(2 * time.Hour))
 	users := func(selector string) string {
 		out := w.kubectl("get", "arec", "-n", ns, "-o", "jsonpath={range .items[*]}{.user}:{.result} {end}", "--field-selector", selector)
 		return strings.TrimSpace(out)
