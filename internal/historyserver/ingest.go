@@ -10,11 +10,13 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	genericrequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
@@ -30,6 +32,9 @@ const (
 	// written. Together they bound what senders can have in memory: 16 bodies, and three that are unpacked.
 	maxBatches = 16
 	maxWriters = 3
+	// maxBatchesOfOne are those of one RelayServer: a sidecar that was taken over, and sends slowly whatever it can,
+	// must not keep the others' records out.
+	maxBatchesOfOne = 4
 	// maxAhead is how far a sender's clock may be ahead. A record from the future would stay on top of every list.
 	maxAhead = time.Hour
 	// maxBehind is how old a record may be: as old as the longest retention of a RelayServer. Each month that there is
@@ -65,6 +70,16 @@ type ingest struct {
 	metrics *metrics
 	batches chan struct{} // holds one for each batch that is read or waits
 	writers chan struct{} // holds one for each batch that is written
+
+	mu sync.Mutex
+	of map[history.ServerName]int // how many of batches are each RelayServer's
+}
+
+func newIngest(r *records) *ingest {
+	return &ingest{
+		reader: r.reader, metrics: r.metrics, of: map[history.ServerName]int{},
+		batches: make(chan struct{}, maxBatches), writers: make(chan struct{}, maxWriters),
+	}
 }
 
 var _ rest.Connecter = &ingest{}
@@ -85,9 +100,13 @@ func (*ingest) ConnectMethods() []string { return []string{http.MethodPost} }
 
 // Connect serves one batch.
 func (i *ingest) Connect(ctx context.Context, server string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {
-	namespace := genericrequest.NamespaceValue(ctx)
+	of := history.ServerName{Namespace: genericrequest.NamespaceValue(ctx), Name: server}
+	// Whoever may write for all servers may still not make up what can be none's name: the stores keep it.
+	if len(validation.IsDNS1123Label(of.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(server)) > 0 {
+		return nil, apierrors.NewBadRequest("the path names no RelayServer")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer, err := i.take(w, r, namespace, server)
+		answer, err := i.take(w, r, of)
 		if err != nil {
 			responder.Error(err)
 			return
@@ -112,14 +131,37 @@ type refusal struct {
 	Error string `json:"error"`
 }
 
-func (i *ingest) take(w http.ResponseWriter, r *http.Request, namespace, server string) (*answer, error) {
+// enter says whether there is room for one more batch of a RelayServer; it must leave then.
+func (i *ingest) enter(of history.ServerName) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.of[of] >= maxBatchesOfOne {
+		return false
+	}
 	select {
 	case i.batches <- struct{}{}:
-		defer func() { <-i.batches }()
+		i.of[of]++
+		return true
 	default:
+		return false
+	}
+}
+
+func (i *ingest) leave(of history.ServerName) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.of[of]--; i.of[of] == 0 {
+		delete(i.of, of)
+	}
+	<-i.batches
+}
+
+func (i *ingest) take(w http.ResponseWriter, r *http.Request, of history.ServerName) (*answer, error) {
+	if !i.enter(of) {
 		i.metrics.batch("busy")
 		return nil, apierrors.NewTooManyRequests("too many batches of records wait to be kept", 1)
 	}
+	defer i.leave(of)
 	packed, err := checkMedia(r)
 	if err != nil {
 		i.metrics.batch("malformed")
@@ -141,7 +183,7 @@ func (i *ingest) take(w http.ResponseWriter, r *http.Request, namespace, server 
 		i.metrics.batch("malformed")
 		return nil, err
 	}
-	return i.put(r.Context(), records, namespace, server)
+	return i.put(r.Context(), records, of)
 }
 
 // checkMedia says whether the body is packed.
@@ -204,7 +246,7 @@ func unpack(body []byte) ([]byte, error) {
 
 // put keeps those of the records that are valid. An invalid one does not take the others with it: it would be sent
 // again and again, and they with it.
-func (i *ingest) put(ctx context.Context, records []history.Record, namespace, server string) (*answer, error) {
+func (i *ingest) put(ctx context.Context, records []history.Record, of history.ServerName) (*answer, error) {
 	now := i.now()
 	answer := &answer{Refused: []refusal{}}
 	good := records[:0]
@@ -214,7 +256,7 @@ func (i *ingest) put(ctx context.Context, records []history.Record, namespace, s
 			answer.Refused = append(answer.Refused, refusal{Index: index, ID: record.ID.String(), Error: problem})
 			continue
 		}
-		record.Namespace, record.Server, record.Reason = namespace, server, knownReason(record.Reason)
+		record.Namespace, record.Server, record.Reason = of.Namespace, of.Name, knownReason(record.Reason)
 		good = append(good, *record)
 	}
 	start := time.Now()
@@ -239,9 +281,11 @@ func check(record *history.Record, now time.Time) string {
 	if err := record.Validate(); err != nil {
 		return err.Error()
 	}
-	switch start := record.Start(); {
-	case start > history.At(now.Add(maxAhead)):
+	switch start, latest := record.Start(), history.At(now.Add(maxAhead)); {
+	case start > latest:
 		return "clock: it began more than an hour from now"
+	case max(record.EndTime, record.LastSeen) > latest: // a connection that is yet to be would count as connected time
+		return "clock: it was alive more than an hour from now"
 	case start < history.At(now.Add(-maxBehind)):
 		return "clock: it began longer ago than any record is kept"
 	}

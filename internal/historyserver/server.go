@@ -137,9 +137,7 @@ func install(generic *genericserver.GenericAPIServer, scheme *runtime.Scheme, re
 		"accessrecords": records,
 		"userusages":    &usages{records.reader},
 		"accesslogs":    logs{},
-		"accesslogs/records": &ingest{
-			reader: records.reader, metrics: records.metrics, batches: make(chan struct{}, maxBatches), writers: make(chan struct{}, maxWriters),
-		},
+		"accesslogs/records": newIngest(records),
 	}
 	if err := generic.InstallAPIGroup(&group); err != nil {
 		return fmt.Errorf("install the API group: %w", err)

@@ -122,7 +122,7 @@ func (w *recordWatch) tellAll(ctx context.Context) error {
 	if !w.initial {
 		return nil
 	}
-	var before history.ID
+	var before history.Position
 	for {
 		page, err := w.records.page(ctx, w.asked, before, changesAtOnce)
 		if err != nil {
@@ -134,7 +134,7 @@ func (w *recordWatch) tellAll(ctx context.Context) error {
 				return ctx.Err()
 			}
 		}
-		if before = page.Next; before == (history.ID{}) {
+		if before = page.Next; before == (history.Position{}) {
 			break
 		}
 	}

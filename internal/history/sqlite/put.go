@@ -169,7 +169,7 @@ func (b *batch) merge(r *history.Record, space int64) error {
 	if err != nil {
 		return err
 	}
-	if old.Server != r.Server {
+	if old.Server != r.Server || history.Contradict(&old.Record, r) {
 		b.stored.Dropped++
 		return nil
 	}
