@@ -154,6 +154,9 @@ func compareKeys(a, b history.UsageKey) int {
 func (m *memory) usages() []history.Usage {
 	sums := map[history.UsageKey]*history.Usage{}
 	for _, r := range m.sorted() {
+		if r.User == "" {
+			continue
+		}
 		key := history.UsageKey{Namespace: r.Namespace, User: r.User, Server: r.Server}
 		u := sums[key]
 		if u == nil {

@@ -134,9 +134,9 @@ func newReader(c *Config) reader { return reader{store: c.Store, now: c.Now, log
 func install(generic *genericserver.GenericAPIServer, scheme *runtime.Scheme, records *records) error {
 	group := genericserver.NewDefaultAPIGroupInfo(v1alpha1.GroupVersion.Group, scheme, runtime.NewParameterCodec(scheme), newCodecs(scheme))
 	group.VersionedResourcesStorageMap[v1alpha1.GroupVersion.Version] = map[string]rest.Storage{
-		"accessrecords": records,
-		"userusages":    &usages{records.reader},
-		"accesslogs":    logs{},
+		"accessrecords":      records,
+		"userusages":         &usages{records.reader},
+		"accesslogs":         logs{},
 		"accesslogs/records": newIngest(records),
 	}
 	if err := generic.InstallAPIGroup(&group); err != nil {
