@@ -67,7 +67,7 @@ func (m *memory) Put(_ context.Context, records []history.Record) (history.Store
 	for _, r := range records {
 		k := key{r.Namespace, r.ID}
 		kept, there := m.records[k]
-		if m.leftOut(&r) || there && kept.Server != r.Server {
+		if m.leftOut(&r) || there && (kept.Server != r.Server || history.Contradict(&kept, &r)) {
 			stored.Dropped++
 			continue
 		}

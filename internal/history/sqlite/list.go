@@ -68,6 +68,8 @@ func (m *month) read(ctx context.Context, f func(*reading) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	m.quiet.RLock()
+	defer m.quiet.RUnlock()
 	tx, err := m.reads.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return err
