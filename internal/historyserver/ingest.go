@@ -10,7 +10,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -68,17 +67,13 @@ func (logs) GetSingularName() string { return "accesslog" }
 type ingest struct {
 	reader
 	metrics *metrics
-	batches chan struct{} // holds one for each batch that is read or waits
+	batches *places       // for batches that are read or wait, by RelayServer
 	writers chan struct{} // holds one for each batch that is written
-
-	mu sync.Mutex
-	of map[history.ServerName]int // how many of batches are each RelayServer's
 }
 
 func newIngest(r *records) *ingest {
 	return &ingest{
-		reader: r.reader, metrics: r.metrics, of: map[history.ServerName]int{},
-		batches: make(chan struct{}, maxBatches), writers: make(chan struct{}, maxWriters),
+		reader: r.reader, metrics: r.metrics, batches: newPlaces(maxBatches, maxBatchesOfOne), writers: make(chan struct{}, maxWriters),
 	}
 }
 
@@ -131,37 +126,13 @@ type refusal struct {
 	Error string `json:"error"`
 }
 
-// enter says whether there is room for one more batch of a RelayServer; it must leave then.
-func (i *ingest) enter(of history.ServerName) bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.of[of] >= maxBatchesOfOne {
-		return false
-	}
-	select {
-	case i.batches <- struct{}{}:
-		i.of[of]++
-		return true
-	default:
-		return false
-	}
-}
-
-func (i *ingest) leave(of history.ServerName) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.of[of]--; i.of[of] == 0 {
-		delete(i.of, of)
-	}
-	<-i.batches
-}
-
 func (i *ingest) take(w http.ResponseWriter, r *http.Request, of history.ServerName) (*answer, error) {
-	if !i.enter(of) {
+	who := of.Namespace + "/" + of.Name
+	if !i.batches.enter(who) {
 		i.metrics.batch("busy")
 		return nil, apierrors.NewTooManyRequests("too many batches of records wait to be kept", 1)
 	}
-	defer i.leave(of)
+	defer i.batches.leave(who)
 	packed, err := checkMedia(r)
 	if err != nil {
 		i.metrics.batch("malformed")

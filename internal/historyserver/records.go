@@ -47,7 +47,7 @@ func unavailable() error {
 // records is the resource accessrecords.
 type records struct {
 	reader
-	watches       chan struct{} // holds one for each watch
+	watches       *places // by who watches
 	bookmarkEvery time.Duration
 	metrics       *metrics
 }

@@ -69,7 +69,7 @@ func New(c *Config) (*Server, error) {
 	}
 	m := newMetrics(c.Registry)
 	records := &records{
-		reader: newReader(c), watches: make(chan struct{}, maxWatches), bookmarkEvery: bookmarkInterval, metrics: m,
+		reader: newReader(c), watches: newPlaces(maxWatches, maxWatchesOfOne), bookmarkEvery: bookmarkInterval, metrics: m,
 	}
 	config, err := genericConfig(c, scheme)
 	if err != nil {

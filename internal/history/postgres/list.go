@@ -122,7 +122,8 @@ func nextID(id history.ID) history.ID {
 		return id
 	}
 	for i := len(id) - 1; ; i-- {
-		if id[i]++; id[i] != 0 {
+		id[i]++
+		if id[i] != 0 {
 			return id
 		}
 	}

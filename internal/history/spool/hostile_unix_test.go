@@ -3,6 +3,7 @@
 package spool
 
 import (
+	"bytes"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -42,7 +43,7 @@ func TestPlantedFiles(t *testing.T) {
 	if err := same(got, span(0, 6)); err != nil || damaged+missing != 0 {
 		t.Errorf("%v; %d damaged, %d missing", err, damaged, missing)
 	}
-	if after, err := os.ReadFile(outside); err != nil || string(after) != string(content) {
+	if after, err := os.ReadFile(outside); err != nil || !bytes.Equal(after, content) {
 		t.Errorf("what a link led to was changed: %v", err)
 	}
 }
