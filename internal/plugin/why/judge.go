@@ -46,6 +46,8 @@ func judge(s *subject) verdict {
 		return verdict{code: shell.Done, fine: true}
 	case s.user == nil:
 		return verdict{code: shell.SomethingElseHelps, advice: noUser(s), command: "kubectl get relayusers"}
+	case s.elsewhere != "":
+		return verdict{code: shell.SomethingElseHelps, advice: foreign(s)}
 	case s.newest && loggedInSince(s):
 		return verdict{code: shell.Done, fine: true, mended: true}
 	}
@@ -81,6 +83,15 @@ func noUser(s *subject) advice {
 			"初期化では解消しません。ユーザ名の綴り、サーバ、ユーザの状態 (READY) を確認してください。"}
 	}
 	return advice{"The user has been deleted since.", "ユーザはその後削除されています。"}
+}
+
+// foreign is what is said of an attempt that a server tells of as one of another server's user. A sidecar that was taken
+// over can tell so of anybody: what would mend it must not be suggested.
+func foreign(s *subject) advice {
+	return advice{"The attempt was at the server " + s.elsewhere + ", and " + s.user.Name + " is a user of " + s.user.Spec.ServerRef.Name +
+		": do not reset anything for it. Unless the user was moved since, look at who runs " + s.elsewhere + ".",
+		"この試行はサーバ " + s.elsewhere + " のものですが、" + s.user.Name + " はサーバ " + s.user.Spec.ServerRef.Name +
+			" のユーザです。初期化しないでください。"}
 }
 
 // reset is the command that frees slots, for next only where that is given.
