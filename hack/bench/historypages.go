@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -68,7 +69,7 @@ func (a *attempts) record(at time.Time) history.Record {
 	switch a.random.IntN(10) {
 	case 0:
 		r.Viewer, r.Slot, device = "mobile", "mobile", 1
-		r.SourceAddress = fmt.Sprintf("2001:db8:%x:%x::%x", user%65536, a.random.IntN(16), a.random.Uint32())
+		r.SourceAddress = a.sourceOfMobile(user)
 	case 1, 2:
 		r.Program, r.Viewer, r.Slot = "client", "", ""
 	}
@@ -85,6 +86,14 @@ func (a *attempts) record(at time.Time) history.Record {
 	r.Expire, r.LastSeen, r.End, r.EndTime = r.Start()+8*3600*1000, r.Start()+lasts, history.Logout, r.Start()+lasts
 	r.ReceivedBytes, r.SentBytes = a.random.Uint64N(1<<32), a.random.Uint64N(1<<24)
 	return r
+}
+
+// sourceOfMobile is an address of a network that the user has sixteen of.
+func (a *attempts) sourceOfMobile(user int) string {
+	address := netip.MustParseAddr("2001:db8::").As16()
+	binary.BigEndian.PutUint32(address[4:], uint32(user)<<4|uint32(a.random.IntN(16))) //nolint:gosec // few users
+	binary.BigEndian.PutUint32(address[12:], a.random.Uint32())
+	return netip.AddrFrom16(address).String()
 }
 
 // pageQueries are the pages that an administrator asks for. Each call of one is about another user.

@@ -92,12 +92,12 @@ func filledPostgres(ctx context.Context, l *lab, server *postgrestest.Server, a 
 func measurePostgresIngest(ctx context.Context, l *lab, server *postgrestest.Server) (_ []Row, err error) {
 	bench := &postgresIngest{}
 	defer func() { err = errors.Join(err, bench.close(ctx)) }()
-	if err := bench.open(ctx, server); err != nil {
-		return nil, err
-	}
 	warm, batches := scale(l, 100, 10), scale(l, 300, 30)
 	a := newAttempts((warm + batches) * history.MaxBatch)
 	a.users, a.span = 10_000, 20*24*time.Hour // all in one month
+	if err := bench.open(ctx, server, a.begin); err != nil {
+		return nil, err
+	}
 	var times [3][]float64
 	for n := range warm + batches {
 		took, err := bench.round(ctx, a.next(history.MaxBatch))
@@ -124,12 +124,17 @@ type postgresIngest struct {
 	bare   [2]*pgx.Conn
 }
 
-func (b *postgresIngest) open(ctx context.Context, server *postgrestest.Server) error {
+func (b *postgresIngest) open(ctx context.Context, server *postgrestest.Server, month time.Time) error {
 	url, s, err := newPostgresStore(ctx, server)
 	if err != nil {
 		return err
 	}
 	b.store = s
+	return b.openFloor(ctx, server, url, month)
+}
+
+// openFloor is of the store in a database.
+func (b *postgresIngest) openFloor(ctx context.Context, server *postgrestest.Server, url string, month time.Time) (err error) {
 	if b.source, err = pgx.Connect(ctx, url); err != nil {
 		return err
 	}
@@ -138,9 +143,9 @@ func (b *postgresIngest) open(ctx context.Context, server *postgrestest.Server) 
 		if err != nil {
 			return err
 		}
-		first := newAttempts(1).next(1)
-		first[0].ID[15]++              // not one of those that are inserted
-		_, err = other.Put(ctx, first) // makes the month
+		first := newAttempts(1)
+		first.begin = month
+		_, err = other.Put(ctx, []history.Record{otherThan(first.next(1)[0])}) // makes the month
 		if err := errors.Join(err, other.Close()); err != nil {
 			return err
 		}
@@ -175,12 +180,9 @@ func (b *postgresIngest) round(ctx context.Context, records []history.Record) (t
 	if err != nil {
 		return took, err
 	}
-	began = time.Now()
-	statement, arguments := multiRowInsert(columns, rows)
-	if _, err := b.bare[0].Exec(ctx, statement, arguments...); err != nil {
+	if took[1], err = b.insertRows(ctx, columns, rows); err != nil {
 		return took, err
 	}
-	took[1] = time.Since(began)
 	began = time.Now()
 	if _, err := b.bare[1].CopyFrom(ctx, pgx.Identifier{"records"}, columns, pgx.CopyFromRows(rows)); err != nil {
 		return took, err
@@ -189,9 +191,29 @@ func (b *postgresIngest) round(ctx context.Context, records []history.Record) (t
 	return took, nil
 }
 
+// insert is how long one INSERT of the rows takes that came of records.
+func (b *postgresIngest) insert(ctx context.Context, records []history.Record) (time.Duration, error) {
+	columns, rows, err := b.rowsOf(ctx, records)
+	if err != nil {
+		return 0, err
+	}
+	return b.insertRows(ctx, columns, rows)
+}
+
+func (b *postgresIngest) insertRows(ctx context.Context, columns []string, rows [][]any) (time.Duration, error) {
+	began := time.Now()
+	statement, arguments := multiRowInsert(columns, rows)
+	_, err := b.bare[0].Exec(ctx, statement, arguments...)
+	return time.Since(began), err
+}
+
 // rowsOf are the rows that came of records.
 func (b *postgresIngest) rowsOf(ctx context.Context, records []history.Record) (columns []string, rows [][]any, err error) {
-	found, err := b.source.Query(ctx, "SELECT * FROM records WHERE id >= $1 AND id <= $2", [16]byte(records[0].ID), [16]byte(records[len(records)-1].ID))
+	ids := make([][16]byte, len(records))
+	for i := range records {
+		ids[i] = records[i].ID
+	}
+	found, err := b.source.Query(ctx, "SELECT * FROM records WHERE id = ANY($1)", ids)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -132,50 +129,25 @@ func sum(xs []float64) (total float64) {
 	return total
 }
 
+// sqliteIngest is a store, and its floor.
 type sqliteIngest struct {
-	dirs         [2]string
-	store        *sqlite.Store
-	source, bare *sql.DB
+	dir   string
+	store *sqlite.Store
+	floor *sqliteFloor
 }
 
 func newSQLiteIngest(ctx context.Context, l *lab, a *attempts) (*sqliteIngest, error) {
-	b := &sqliteIngest{dirs: [2]string{filepath.Join(l.dir, "history-put"), filepath.Join(l.dir, "history-bare")}}
-	first := newAttempts(1)
-	first.begin = a.begin
+	b := &sqliteIngest{dir: filepath.Join(l.dir, "history-put")}
 	var err error
-	for _, dir := range b.dirs { // makes the month
-		if b.store, err = sqlite.Open(ctx, dir); err != nil {
-			return nil, err
-		}
-		_, err := b.store.Put(ctx, first.next(1))
-		if err := errors.Join(err, b.store.Close()); err != nil {
-			return nil, err
-		}
-		first.made = 0
-	}
-	if b.store, err = sqlite.Open(ctx, b.dirs[0]); err != nil {
+	if b.store, err = sqlite.Open(ctx, b.dir); err != nil {
 		return nil, err
 	}
-	file := "history-" + a.begin.Format("2006-01") + ".db"
-	if b.source, err = openSQLite(filepath.Join(b.dirs[0], file), "query_only(ON)"); err != nil {
-		return nil, err
-	}
-	b.bare, err = openSQLite(filepath.Join(b.dirs[1], file))
+	b.floor, err = newSQLiteFloor(ctx, l, b.dir, a.begin)
 	return b, err
 }
 
-// openSQLite has the settings of the store (docs/history-sqlite.md).
-func openSQLite(path string, more ...string) (*sql.DB, error) {
-	q := url.Values{"_pragma": append([]string{"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", "cache_size(-16384)", "wal_autocheckpoint(8192)"}, more...)}
-	db, err := sql.Open("sqlite", "file:"+path+"?"+q.Encode())
-	if err == nil {
-		db.SetMaxOpenConns(1)
-	}
-	return db, err
-}
-
 func (b *sqliteIngest) close() error {
-	return errors.Join(b.source.Close(), b.bare.Close(), b.store.Close(), os.RemoveAll(b.dirs[0]), os.RemoveAll(b.dirs[1]))
+	return errors.Join(b.floor.close(), b.store.Close(), os.RemoveAll(b.dir))
 }
 
 // round is how long a batch takes to be put, and to be inserted.
@@ -185,58 +157,6 @@ func (b *sqliteIngest) round(ctx context.Context, records []history.Record) (put
 		return 0, 0, err
 	}
 	put = time.Since(began)
-	rows, err := b.rowsOf(ctx, records)
-	if err != nil {
-		return 0, 0, err
-	}
-	began = time.Now()
-	err = b.insert(rows)
-	return put, time.Since(began), err
-}
-
-func (b *sqliteIngest) rowsOf(ctx context.Context, records []history.Record) (all [][]any, err error) {
-	rows, err := b.source.QueryContext(ctx, "SELECT * FROM record WHERE id >= ? AND id <= ?", records[0].ID[:], records[len(records)-1].ID[:])
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close() //nolint:errcheck // Err tells
-	columns, err := rows.Columns()
-	if err != nil {
-		return nil, err
-	}
-	for rows.Next() {
-		values, into := make([]any, len(columns)), make([]any, len(columns))
-		for i := range values {
-			into[i] = &values[i]
-		}
-		if err := rows.Scan(into...); err != nil {
-			return nil, err
-		}
-		all = append(all, values)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	if len(all) != len(records) {
-		return nil, fmt.Errorf("%d rows came of %d records", len(all), len(records))
-	}
-	return all, nil
-}
-
-// insert is the floor. No context that could end: that would make it slower.
-func (b *sqliteIngest) insert(rows [][]any) error {
-	tx, err := b.bare.Begin() //nolint:noctx // see above
-	if err != nil {
-		return err
-	}
-	stmt, err := tx.Prepare("INSERT INTO record VALUES (?" + strings.Repeat(", ?", len(rows[0])-1) + ")") //nolint:noctx // see above
-	if err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	for _, row := range rows {
-		if _, err := stmt.Exec(row...); err != nil { //nolint:noctx // see above
-			return errors.Join(err, tx.Rollback())
-		}
-	}
-	return tx.Commit()
+	bare, err = b.floor.insert(ctx, records)
+	return put, bare, err
 }

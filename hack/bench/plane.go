@@ -24,7 +24,11 @@ import (
 	"github.com/tegata-dev/tegata/internal/testenv"
 )
 
-const sidecarPackage = "github.com/tegata-dev/tegata/cmd/sidecar"
+// What is built and started.
+const (
+	sidecarPackage = "github.com/tegata-dev/tegata/cmd/sidecar"
+	historyPackage = "github.com/tegata-dev/tegata/cmd/history"
+)
 
 // plane is a real control plane, and sidecars as they are shipped, each a process of its own. No manager
 // runs: what it would make, newRelay makes.
@@ -39,7 +43,7 @@ type plane struct {
 
 func startPlane(ctx context.Context, dir string) (_ *plane, err error) {
 	p := &plane{binary: filepath.Join(dir, "sidecar"), kubeconfig: filepath.Join(dir, "kubeconfig")}
-	if err := build(ctx, p.binary); err != nil {
+	if err := build(ctx, sidecarPackage, p.binary); err != nil {
 		return nil, err
 	}
 	binDir, err := testenv.BinDir()
@@ -56,12 +60,12 @@ func startPlane(ctx context.Context, dir string) (_ *plane, err error) {
 	return p, nil
 }
 
-// build makes the program as `make build` does.
-func build(ctx context.Context, binary string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, sidecarPackage)
+// build makes a program as `make build` does.
+func build(ctx context.Context, pkg, binary string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the sidecar: %w\n%s", err, out)
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 	}
 	return nil
 }

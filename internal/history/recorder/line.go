@@ -129,13 +129,12 @@ func (l *line) forget(count int) {
 // batch are records on their way.
 type batch struct {
 	records [][]byte
+	// full: it would have no more records if it was sent later, or those behind it would not.
+	full bool
 	// disk is where they are from; without one, they are from memory, up to the number upTo.
 	disk *spool.Batch
 	upTo uint64
 }
-
-// full says that there may be more.
-func (b *batch) full() bool { return len(b.records) >= history.MaxBatch }
 
 // take is the next batch, nil when nothing waits. It is the same until it is done.
 func (l *line) take() (*batch, error) {
@@ -144,7 +143,9 @@ func (l *line) take() (*batch, error) {
 	if l.disk != nil {
 		b, err := l.disk.Next(history.MaxBatch, batchBytes)
 		if err != nil || !b.Empty() {
-			return &batch{records: b.Records, disk: &b}, err
+			// One that ends with a file, or that has large records, is none to wait after.
+			behind := l.disk.Stats().Records - len(b.Records)
+			return &batch{records: b.Records, disk: &b, full: max(len(b.Records), behind) >= history.MaxBatch}, err
 		}
 	}
 	if len(l.memory) == 0 || l.disk != nil && (l.failed == nil || errors.Is(l.failed, spool.ErrFull)) {
@@ -159,6 +160,7 @@ func (l *line) take() (*batch, error) {
 		b.records = append(b.records, w.record)
 	}
 	b.upTo = l.first + uint64(len(b.records))
+	b.full = max(len(b.records), len(l.memory)-len(b.records)) >= history.MaxBatch
 	return b, nil
 }
 

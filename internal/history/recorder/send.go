@@ -118,7 +118,7 @@ func backoff(failures int, err error) time.Duration {
 	return wait
 }
 
-// sendNext sends one batch, and says whether there was one, and whether there may be more.
+// sendNext sends one batch, and says whether there was one, and whether the next is not to wait.
 func (r *Recorder) sendNext(ctx context.Context) (full, sent bool, err error) {
 	b, err := r.line.take()
 	if err != nil || b == nil {
@@ -135,7 +135,7 @@ func (r *Recorder) sendNext(ctx context.Context) (full, sent bool, err error) {
 	if err := r.line.done(b); err != nil {
 		r.reported.disk.note(err)
 	}
-	return b.full(), true, nil
+	return b.full, true, nil
 }
 
 // deliver sends records. Its error says that they are to be sent again. Where the server does not take them together,
