@@ -128,8 +128,9 @@ func TestKubectlReadsTheHistory(t *testing.T) {
 
 func TestWhatIsShippedCanBeApplied(t *testing.T) {
 	env := testenv.Shared(t)
-	out, errs, err := env.Kubectl(t, "", "apply", "--dry-run=server", "-k", "../../config/history")
-	for _, want := range []string{"serviceaccount/tegata-history ", "service/tegata-history ", "clusterrole.rbac.authorization.k8s.io/tegata-history-reader ", "apiservice.apiregistration.k8s.io/v1alpha1.history.tegata.dev "} {
+	// With --validate=strict, so that no field is misspelt.
+	out, errs, err := env.Kubectl(t, "", "apply", "--dry-run=server", "--validate=strict", "-k", "../../config/history-sqlite")
+	for _, want := range []string{"deployment.apps/tegata-history ", "persistentvolumeclaim/tegata-history ", "serviceaccount/tegata-history ", "service/tegata-history ", "clusterrole.rbac.authorization.k8s.io/tegata-history-reader ", "apiservice.apiregistration.k8s.io/v1alpha1.history.tegata.dev "} {
 		if err != nil || !strings.Contains(out, want) {
 			t.Errorf("%q is missing in what kubectl says: %v\n%s%s", want, err, out, errs)
 		}
