@@ -59,7 +59,7 @@ func TestKeptDemoCanBeUsed(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v of\n%s\nwhich printed\n%s", err, script, out)
 	}
-	for _, want := range []string{"allowedCIDRs", `"slot":"pc"`, "HTTP 200", "relayuser.tegata.dev/taro patched"} {
+	for _, want := range []string{"allowedCIDRs", `"slot":"pc"`, "HTTP 200", "relayuser.tegata.dev/taro patched", "SOURCE ADDRESS"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("what is to be tried does not print %q:\n%s", want, out)
 		}
@@ -103,7 +103,7 @@ func pasted(output string) string {
 func pathWithoutKubectl(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"sh", "curl", "tee", "sed", "grep", "cksum"} {
+	for _, name := range []string{"sh", "curl", "tee", "sed", "grep", "cut", "cksum"} {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatal(err)
@@ -200,7 +200,7 @@ func buildPrograms(t *testing.T) string {
 		if built.dir, built.err = os.MkdirTemp("", "tegata-demo-test-"); built.err != nil {
 			return
 		}
-		build := exec.Command("go", "build", "-o", built.dir+"/", "./cmd/manager", "./cmd/sidecar", "./cmd/history", "./hack/demo", "./hack/demo/device")
+		build := exec.Command("go", "build", "-o", built.dir+"/", "./cmd/manager", "./cmd/sidecar", "./cmd/history", "./cmd/kubectl-relay", "./hack/demo", "./hack/demo/device")
 		build.Dir = filepath.Join("..", "..")
 		if out, err := build.CombinedOutput(); err != nil {
 			built.err = fmt.Errorf("build the programs: %w\n%s", err, out)
