@@ -23,6 +23,7 @@ func TestSamples(t *testing.T) {
 		"devicereset.yaml":        "devicereset.tegata.dev/taro-new-phone ",
 		"relayserver-radius.yaml": "relayserver.tegata.dev/vpn ",
 		"radius-secret.yaml":      "secret/vpn1-radius ",
+		"relay.yaml":              "deployment.apps/asp1 ",
 	}
 	files, err := filepath.Glob(samples + "/*.yaml")
 	if err != nil {

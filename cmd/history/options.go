@@ -111,7 +111,7 @@ func (o *options) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.sqliteDir, "sqlite-dir", "", "directory of SQLite's files; it is this server's alone")
 	fs.StringVar(&o.postgresDSNFile, "postgres-dsn-file", "", "path of a file that holds PostgreSQL's connection string, such as postgres://user:password@host/database")
 	fs.DurationVar(&o.retention, "retention-default", defaultRetention, "for how long records are kept of a RelayServer that does not say it itself")
-	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "path of a kubeconfig; without it, the pod's service account")
+	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "path of a kubeconfig, needed outside a pod; without it, the pod's service account (KUBECONFIG is not read)")
 	fs.StringSliceVar(&o.audiences, "token-audiences", []string{
 		"tegata-history", "https://kubernetes.default.svc", "https://kubernetes.default.svc.cluster.local",
 	}, "audiences of which a caller's token must have one: that of sidecars' tokens, and the API server's own")

@@ -41,3 +41,12 @@ func TestOptions(t *testing.T) {
 		})
 	}
 }
+
+// TestRestConfigOutsideAPod says which flag is missing. KUBECONFIG alone would name a cluster to one client of two.
+func TestRestConfigOutsideAPod(t *testing.T) {
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	t.Setenv("KUBECONFIG", "/dev/null")
+	if _, err := restConfig(""); err == nil || !strings.Contains(err.Error(), "outside a pod, give --kubeconfig") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -41,6 +42,15 @@ type server struct {
 
 func start(t *testing.T, env *testenv.Env, args ...string) *server {
 	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startProgram(t, env, self, args...)
+}
+
+func startProgram(t *testing.T, env *testenv.Env, program string, args ...string) *server {
+	t.Helper()
 	for _, file := range []string{"service_account", "role", "role_binding", "reader_role"} {
 		if err := testenv.Apply(t.Context(), env.Client, "tegata-system", filepath.Join("..", "..", "config", "history", file+".yaml")); err != nil {
 			t.Fatal(err)
@@ -54,15 +64,11 @@ func start(t *testing.T, env *testenv.Env, args ...string) *server {
 	if err := testenv.WriteKubeconfig(kubeconfig, env.ServiceAccountConfig(t, "tegata-system", "tegata-history")); err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := &server{t: t, env: env, place: place}
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	s.Process, err = env.ControlPlane.StartProcess(ctx, testenv.Command{
-		Name: "history-" + strconv.Itoa(place.Port), Path: self, Env: []string{runAs + "=history"},
+		Name: "history-" + strconv.Itoa(place.Port), Path: program, Env: []string{runAs + "=history"},
 		Args: append([]string{
 			"--kubeconfig=" + kubeconfig, "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", place.Port),
 			"--tls-cert-file=" + place.CertFile, "--tls-private-key-file=" + place.KeyFile,
@@ -203,11 +209,16 @@ func TestAcknowledgedRecordsOutliveAKill(t *testing.T) {
 	}
 }
 
-// TestMemory has the server take and show ten thousand records, and many clients at a time.
+// TestMemory has the server take and show ten thousand records, and many clients at a time. It is the program as it
+// is shipped: the race detector takes several times the memory.
 func TestMemory(t *testing.T) {
 	env := testenv.Shared(t)
 	ns := env.Namespace(t)
-	s := start(t, env, "--sqlite-dir="+t.TempDir())
+	program := filepath.Join(t.TempDir(), "history")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build the program: %v\n%s", err, out)
+	}
+	s := startProgram(t, env, program, "--sqlite-dir="+t.TempDir())
 	idle := s.resident()
 	const n = 10000
 	for from := 0; from < n; from += 1000 {

@@ -25,8 +25,15 @@ func openStore(ctx context.Context, o *options) (history.Store, error) {
 	return postgres.Open(ctx, strings.TrimSpace(string(dsn)))
 }
 
+// restConfig is of the file, or of the pod. KUBECONFIG is not read: what asks the API server who may do what does not
+// know it either.
 func restConfig(path string) (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = path
-	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if path != "" {
+		return clientcmd.BuildConfigFromFlags("", path)
+	}
+	config, err := rest.InClusterConfig()
+	if err != nil {
+		return nil, fmt.Errorf("%w; outside a pod, give --kubeconfig", err)
+	}
+	return config, nil
 }

@@ -229,7 +229,7 @@ func measureHistoryLogin(ctx context.Context, l *lab) (_ []Row, err error) {
 	}
 	var got historyTurns
 	for round := range scale(l, 25, 13) { // many short turns, so that what else happens strikes all alike; the first warms up
-		if err := historyRound(ctx, l, children, round, &got); err != nil {
+		if err := historyRound(ctx, children, round, &got); err != nil {
 			return nil, err
 		}
 		if round == 0 {
@@ -239,7 +239,7 @@ func measureHistoryLogin(ctx context.Context, l *lab) (_ []Row, err error) {
 	return got.rows(), nil
 }
 
-func historyRound(ctx context.Context, l *lab, children map[string]*child, round int, got *historyTurns) error {
+func historyRound(ctx context.Context, children map[string]*child, round int, got *historyTurns) error {
 	turns := []struct {
 		kind       string
 		clients    int

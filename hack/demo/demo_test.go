@@ -158,7 +158,7 @@ func TestDemoFailsClearly(t *testing.T) {
 func copyWithCrash(t *testing.T, programs, crash string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"demo", "device", "history", "manager", "sidecar"} {
+	for _, name := range []string{"demo", "device", "history", "kubectl-relay", "manager", "sidecar"} {
 		if name == crash {
 			continue
 		}
@@ -200,7 +200,7 @@ func buildPrograms(t *testing.T) string {
 		if built.dir, built.err = os.MkdirTemp("", "tegata-demo-test-"); built.err != nil {
 			return
 		}
-		build := exec.Command("go", "build", "-o", built.dir+"/", "./cmd/manager", "./cmd/sidecar", "./cmd/history", "./hack/demo", "./hack/demo/device")
+		build := exec.Command("go", "build", "-o", built.dir+"/", "./cmd/...", "./hack/demo", "./hack/demo/device")
 		build.Dir = filepath.Join("..", "..")
 		if out, err := build.CombinedOutput(); err != nil {
 			built.err = fmt.Errorf("build the programs: %w\n%s", err, out)

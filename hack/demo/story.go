@@ -160,7 +160,7 @@ func history(c *cluster) []step {
 			run("kubectl get accessrecords --field-selector user=taro,result=Failure,reason=PasswordMismatch -o wide", says("PasswordMismatch")),
 		}},
 		{"A ticket quotes the correlation ID that the person was shown. It names the record.", []act{
-			run(fmt.Sprintf(`kubectl get accessrecord $(grep -o '"correlationID":"[^"]*"' %s | cut -d'"' -f4) -o jsonpath='{.reason}{"\t"}{.sourceAddress}{"\n"}'`, c.file("another-phone")),
+			run(fmt.Sprintf(`kubectl get accessrecord $(sed -n 's/.*"correlationID":"\([^"]*\)".*/\1/p' %s) -o jsonpath='{.reason}{"\t"}{.sourceAddress}{"\n"}'`, c.file("another-phone")),
 				says("DeviceMismatch")),
 		}},
 		{"The plugin has the manual's page: taro's attempts, his total on top, in English or Japanese.", []act{

@@ -5,10 +5,20 @@ import (
 	"strings"
 )
 
-// Merge makes one record of two tellings of one attempt. In which order, how often and how many at a time they
-// arrive makes no difference: Merge is commutative, associative and idempotent. A record's Namespace and Server
-// are those of a.
+// Contradict says that two records with one ID are not tellings of one attempt: each tells the login, and another
+// one, or one was admitted and the other was not. One of them is a lie.
+func Contradict(a, b *Record) bool {
+	return a.Result != b.Result || !a.Partial && !b.Partial && compare(a, b) != 0
+}
+
+// Merge makes one record of what is kept of an attempt, a, and what is told of it, b. In which order, how often and
+// how many at a time the tellings of an attempt arrive makes no difference: of those that do not contradict each
+// other, Merge is commutative, associative and idempotent. Where they do, what is kept stays as it is: nobody may
+// have another login take the place of one that was told. A record's Namespace and Server are those of a.
 func Merge(a, b Record) Record {
+	if Contradict(&a, &b) {
+		return a
+	}
 	if a.Partial && !b.Partial || a.Partial == b.Partial && compare(&a, &b) < 0 {
 		b.Namespace, b.Server = a.Namespace, a.Server
 		a, b = b, a
@@ -40,8 +50,8 @@ func laterEnd(a, b *Record) (End, Millis) {
 	return a.End, a.EndTime
 }
 
-// compare orders the tellings by what does not change of an attempt: two that differ there are not of one attempt,
-// or one is a lie. It must not matter which comes first.
+// compare orders the tellings by what does not change of an attempt. Of partial ones, which know only a session's
+// token, it must not matter which comes first.
 func compare(a, b *Record) int {
 	for _, d := range [...]int{
 		strings.Compare(a.UserName, b.UserName), strings.Compare(a.User, b.User),

@@ -1,6 +1,11 @@
 package history
 
-import "time"
+import (
+	"cmp"
+	"math"
+	"strings"
+	"time"
+)
 
 // Filter chooses records. An empty field chooses all.
 type Filter struct {
@@ -46,8 +51,8 @@ func is[T ~string](want, got T) bool { return want == "" || want == got }
 // Query asks for a page of records, newest first.
 type Query struct {
 	Filter
-	// Before is where the page begins: only records older than this one are in it. The zero ID begins at the newest.
-	Before ID
+	// Before is where the page begins: only records behind it are in it. The zero Position begins at the newest.
+	Before Position
 	// Limit is how many records the page has at most, between 1 and MaxPage.
 	Limit int
 }
@@ -60,7 +65,23 @@ type Page struct {
 	Records []Record
 	// Next is Query.Before of the next page, zero when there is none. A page may hold fewer records than asked for,
 	// even none, and have a next one: so many records are read for a page at most, whichever of them match.
-	Next ID
+	Next Position
+}
+
+// Position is a place between two records: behind the one of this ID and Namespace. Records come newest first, and
+// those of one ID, which each namespace may have, in the reverse order of their namespaces. Without a Namespace it is
+// behind all of the ID.
+type Position struct {
+	ID        ID
+	Namespace string
+}
+
+// PositionOf is the place behind a record.
+func PositionOf(r *Record) Position { return Position{r.ID, r.Namespace} }
+
+// Compare is negative when p comes after q in a list.
+func (p Position) Compare(q Position) int {
+	return cmp.Or(p.ID.Compare(q.ID), strings.Compare(p.Namespace, q.Namespace))
 }
 
 // Usage is what the records of a user come to. It covers the records that are kept.
@@ -72,6 +93,31 @@ type Usage struct {
 	Attempts, Failures uint64
 	// First and Last are when the oldest and the newest of the attempts began.
 	First, Last Millis
+}
+
+// AddTime is a sum of two times of connections, and the longest time there is when that is more: a server may tell of
+// thousands of connections that lasted for weeks, and what it tells must not have a total turn negative.
+func AddTime(a, b time.Duration) time.Duration {
+	switch sum := a + b; {
+	case a > 0 && b > 0 && sum < 0:
+		return math.MaxInt64
+	case a < 0 && b < 0 && sum >= 0:
+		return math.MinInt64
+	default:
+		return sum
+	}
+}
+
+// TimeOf is so many milliseconds, bounded in the same way.
+func TimeOf(milliseconds int64) time.Duration {
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	switch {
+	case milliseconds > most:
+		return math.MaxInt64
+	case milliseconds < -most:
+		return math.MinInt64
+	}
+	return time.Duration(milliseconds) * time.Millisecond
 }
 
 // UsageQuery asks for the usage of users, in the order of Namespace, User and Server.

@@ -1,8 +1,10 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -17,7 +19,8 @@ type Store interface {
 	// Put keeps records, each merged with what is kept of the same Namespace and ID, and the usage of their users
 	// with them: all or nothing, on disk when it returns. Records may come in any order, and again. Those that began
 	// before their user was forgotten, or before the time that Expire was last told of their server, are left out;
-	// so is one that is kept as another server's, for no relay may change what is told of another.
+	// so is one that is kept as another server's, for no relay may change what is told of another, and one that
+	// contradicts what is kept (Contradict).
 	Put(ctx context.Context, records []Record) (Stored, error)
 	// Get is one record. Its error is ErrNotFound when there is none.
 	Get(ctx context.Context, namespace string, id ID) (Record, error)
@@ -25,6 +28,10 @@ type Store interface {
 	List(ctx context.Context, q Query) (Page, error)
 	// Usages is a page of what users have used. Records that are nobody's are in none.
 	Usages(ctx context.Context, q UsageQuery) (UsagePage, error)
+
+	// Servers are the RelayServers of which there may be records, in the order of their namespaces and names. One whose
+	// last record is gone may be among them; one that has a record is.
+	Servers(ctx context.Context) ([]ServerName, error)
 
 	// Version is that of the newest change. Versions of one database only ever grow.
 	Version(ctx context.Context) (uint64, error)
@@ -45,6 +52,14 @@ type Store interface {
 	// Ping says whether the database answers.
 	Ping(ctx context.Context) error
 	Close() error
+}
+
+// ServerName names a RelayServer.
+type ServerName struct{ Namespace, Name string }
+
+// Compare orders by the namespaces, and then the names.
+func (n ServerName) Compare(o ServerName) int {
+	return cmp.Or(strings.Compare(n.Namespace, o.Namespace), strings.Compare(n.Name, o.Name))
 }
 
 // Person is who is to be forgotten. Records are the person's by the RelayUser's name, or by the login name as typed

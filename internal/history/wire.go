@@ -120,10 +120,27 @@ func (r *Record) textProblem() string {
 			return "a text is too long, or not one line of UTF-8"
 		}
 	}
-	if _, err := netip.ParseAddr(r.SourceAddress); err != nil && r.SourceAddress != "" {
+	if !isObjectName(r.User) {
+		return "user is no name of an object"
+	}
+	// An address may have a zone, which is any text.
+	if _, err := netip.ParseAddr(r.SourceAddress); r.SourceAddress != "" && (err != nil || len(r.SourceAddress) > maxAddress || !isLine(r.SourceAddress)) {
 		return "sourceAddress is no IP address"
 	}
 	return ""
+}
+
+// maxAddress has room for an IPv6 address and the name of a network interface.
+const maxAddress = 64
+
+// isObjectName says whether s has no other characters than names of Kubernetes' objects have: it becomes one.
+func isObjectName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return true
 }
 
 // isWord says whether s is a short word of letters, as the names of closed sets are; those may grow.

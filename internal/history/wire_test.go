@@ -94,6 +94,13 @@ func TestValidate(t *testing.T) {
 		"C1 control":         {func(r *Record) { r.Destination = "\u009b31m" }, "one line"},
 		"not UTF-8":          {func(r *Record) { r.UserName = "\xff" }, "UTF-8"},
 		"long name":          {func(r *Record) { r.UserName = strings.Repeat("a", 513) }, "too long"},
+		"markup for a user":  {func(r *Record) { r.User = "../taro" }, "name of an object"},
+		"a wide user":        {func(r *Record) { r.User = "太郎" }, "name of an object"},
+		"an address's zone":  {func(r *Record) { r.SourceAddress = "fe80::1%eth0" }, ""},
+		"a zone of codes":    {func(r *Record) { r.SourceAddress = "fe80::1%\x1b[31m" }, "IP address"},
+		"a zone with NUL":    {func(r *Record) { r.SourceAddress = "fe80::1%\x00" }, "IP address"},
+		"a zone of two":      {func(r *Record) { r.SourceAddress = "fe80::1%a\nb" }, "IP address"},
+		"an endless zone":    {func(r *Record) { r.SourceAddress = "fe80::1%" + strings.Repeat("a", 4000) }, "IP address"},
 		"no address":         {func(r *Record) { r.SourceAddress = "here" }, "IP address"},
 	}
 	for name, tc := range tests {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	genericserver "k8s.io/apiserver/pkg/server"
@@ -26,9 +27,29 @@ type authorities struct {
 	all, forwarders dynamiccertificates.CAContentProvider
 }
 
-// learned hides from the library that it could run what tells of authorities.
+// learned hides from the library that it could run what tells of authorities. What runs does not take listeners any
+// more, and the library adds its own late: it listens in their place.
 type learned struct {
 	dynamiccertificates.CAContentProvider
+
+	mu        sync.Mutex
+	listeners []dynamiccertificates.Listener
+}
+
+// AddListener has the listener told of changes.
+func (l *learned) AddListener(listener dynamiccertificates.Listener) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.listeners = append(l.listeners, listener)
+}
+
+// Enqueue tells of a change.
+func (l *learned) Enqueue() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, listener := range l.listeners {
+		listener.Enqueue()
+	}
 }
 
 // takeAuthorities has the library leave the learning to us.
@@ -38,7 +59,9 @@ func takeAuthorities(config *genericserver.Config) authorities {
 		a.forwarders = headers.CAContentProvider
 	}
 	if a.all != nil {
-		config.SecureServing.ClientCA = learned{a.all}
+		known := &learned{CAContentProvider: a.all}
+		a.all.AddListener(known)
+		config.SecureServing.ClientCA = known
 	}
 	return a
 }

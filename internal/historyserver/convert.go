@@ -79,7 +79,7 @@ func counted(n uint64) int64 { return int64(min(n, math.MaxInt64)) } //nolint:go
 func addUsage(sum *v1alpha1.UserUsage, u *history.Usage) {
 	sum.Namespace, sum.Name, sum.User = u.Namespace, u.User, u.User
 	sum.Servers = append(sum.Servers, u.Server)
-	sum.ConnectedTime.Duration += u.Connected
+	sum.ConnectedTime.Duration = history.AddTime(sum.ConnectedTime.Duration, u.Connected)
 	sum.Attempts += counted(u.Attempts)
 	sum.Failures += counted(u.Failures)
 	if first := microTime(u.First); first != nil && (sum.FirstTime == nil || first.Before(sum.FirstTime)) {

@@ -123,20 +123,15 @@ func (h *housekeeper) learn(ctx context.Context) error {
 
 // learnGone adds the servers that only records tell of.
 func (h *housekeeper) learnGone(ctx context.Context) error {
-	query := history.UsageQuery{Limit: history.MaxPage}
-	for {
-		page, err := h.store.Usages(ctx, query)
-		if err != nil {
-			return fmt.Errorf("read of which servers there are records: %w", err)
-		}
-		for i := range page.Usages {
-			server := types.NamespacedName{Namespace: page.Usages[i].Namespace, Name: page.Usages[i].Server}
-			if _, ok := h.known[server]; !ok {
-				h.known[server] = h.standard
-			}
-		}
-		if query.After = page.Next; page.Next == (history.UsageKey{}) {
-			return nil
+	servers, err := h.store.Servers(ctx)
+	if err != nil {
+		return fmt.Errorf("read of which servers there are records: %w", err)
+	}
+	for _, name := range servers {
+		server := types.NamespacedName{Namespace: name.Namespace, Name: name.Name}
+		if _, ok := h.known[server]; !ok {
+			h.known[server] = h.standard
 		}
 	}
+	return nil
 }

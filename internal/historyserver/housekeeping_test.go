@@ -37,15 +37,17 @@ func TestRetention(t *testing.T) {
 	store := newMemory()
 	here, silent := types.NamespacedName{Namespace: "relays", Name: "asp1"}, types.NamespacedName{Namespace: "relays", Name: "asp2"}
 	servers := &said{retentions: map[types.NamespacedName]time.Duration{here: 10 * time.Hour, silent: 0}}
-	gone := success(began.Add(-time.Hour), "taro")
+	gone, nobodys := success(began.Add(-time.Hour), "taro"), failure(began.Add(-time.Hour), "", "UnknownUser")
 	gone.Namespace, gone.Server = "relays", "before"
-	store.records[recordKey(&gone)] = gone
+	nobodys.Namespace, nobodys.Server = "relays", "nobodys"
+	store.records[recordKey(&gone)], store.records[recordKey(&nobodys)] = gone, nobodys
 	h := newHousekeeper(store, servers)
 	if err := h.expire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]time.Time{
 		"relays/asp1": began.Add(-10 * time.Hour), "relays/asp2": began.Add(-100 * time.Hour), "relays/before": began.Add(-100 * time.Hour),
+		"relays/nobodys": began.Add(-100 * time.Hour),
 	}
 	if diff := cmp.Diff(want, store.expired); diff != "" {
 		t.Errorf("dropped before (-want +got):\n%s", diff)

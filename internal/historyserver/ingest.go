@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	genericrequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
@@ -30,6 +31,9 @@ const (
 	// written. Together they bound what senders can have in memory: 16 bodies, and three that are unpacked.
 	maxBatches = 16
 	maxWriters = 3
+	// maxBatchesOfOne are those of one RelayServer: a sidecar that was taken over, and sends slowly whatever it can,
+	// must not keep the others' records out.
+	maxBatchesOfOne = 4
 	// maxAhead is how far a sender's clock may be ahead. A record from the future would stay on top of every list.
 	maxAhead = time.Hour
 	// maxBehind is how old a record may be: as old as the longest retention of a RelayServer. Each month that there is
@@ -63,8 +67,14 @@ func (logs) GetSingularName() string { return "accesslog" }
 type ingest struct {
 	reader
 	metrics *metrics
-	batches chan struct{} // holds one for each batch that is read or waits
+	batches *places       // for batches that are read or wait, by RelayServer
 	writers chan struct{} // holds one for each batch that is written
+}
+
+func newIngest(r *records) *ingest {
+	return &ingest{
+		reader: r.reader, metrics: r.metrics, batches: newPlaces(maxBatches, maxBatchesOfOne), writers: make(chan struct{}, maxWriters),
+	}
 }
 
 var _ rest.Connecter = &ingest{}
@@ -85,9 +95,13 @@ func (*ingest) ConnectMethods() []string { return []string{http.MethodPost} }
 
 // Connect serves one batch.
 func (i *ingest) Connect(ctx context.Context, server string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {
-	namespace := genericrequest.NamespaceValue(ctx)
+	of := history.ServerName{Namespace: genericrequest.NamespaceValue(ctx), Name: server}
+	// Whoever may write for all servers may still not make up what can be none's name: the stores keep it.
+	if len(validation.IsDNS1123Label(of.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(server)) > 0 {
+		return nil, apierrors.NewBadRequest("the path names no RelayServer")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer, err := i.take(w, r, namespace, server)
+		answer, err := i.take(w, r, of)
 		if err != nil {
 			responder.Error(err)
 			return
@@ -112,14 +126,13 @@ type refusal struct {
 	Error string `json:"error"`
 }
 
-func (i *ingest) take(w http.ResponseWriter, r *http.Request, namespace, server string) (*answer, error) {
-	select {
-	case i.batches <- struct{}{}:
-		defer func() { <-i.batches }()
-	default:
+func (i *ingest) take(w http.ResponseWriter, r *http.Request, of history.ServerName) (*answer, error) {
+	who := of.Namespace + "/" + of.Name
+	if !i.batches.enter(who) {
 		i.metrics.batch("busy")
 		return nil, apierrors.NewTooManyRequests("too many batches of records wait to be kept", 1)
 	}
+	defer i.batches.leave(who)
 	packed, err := checkMedia(r)
 	if err != nil {
 		i.metrics.batch("malformed")
@@ -141,7 +154,7 @@ func (i *ingest) take(w http.ResponseWriter, r *http.Request, namespace, server 
 		i.metrics.batch("malformed")
 		return nil, err
 	}
-	return i.put(r.Context(), records, namespace, server)
+	return i.put(r.Context(), records, of)
 }
 
 // checkMedia says whether the body is packed.
@@ -204,7 +217,7 @@ func unpack(body []byte) ([]byte, error) {
 
 // put keeps those of the records that are valid. An invalid one does not take the others with it: it would be sent
 // again and again, and they with it.
-func (i *ingest) put(ctx context.Context, records []history.Record, namespace, server string) (*answer, error) {
+func (i *ingest) put(ctx context.Context, records []history.Record, of history.ServerName) (*answer, error) {
 	now := i.now()
 	answer := &answer{Refused: []refusal{}}
 	good := records[:0]
@@ -214,7 +227,7 @@ func (i *ingest) put(ctx context.Context, records []history.Record, namespace, s
 			answer.Refused = append(answer.Refused, refusal{Index: index, ID: record.ID.String(), Error: problem})
 			continue
 		}
-		record.Namespace, record.Server, record.Reason = namespace, server, knownReason(record.Reason)
+		record.Namespace, record.Server, record.Reason = of.Namespace, of.Name, knownReason(record.Reason)
 		good = append(good, *record)
 	}
 	start := time.Now()
@@ -239,9 +252,11 @@ func check(record *history.Record, now time.Time) string {
 	if err := record.Validate(); err != nil {
 		return err.Error()
 	}
-	switch start := record.Start(); {
-	case start > history.At(now.Add(maxAhead)):
+	switch start, latest := record.Start(), history.At(now.Add(maxAhead)); {
+	case start > latest:
 		return "clock: it began more than an hour from now"
+	case max(record.EndTime, record.LastSeen) > latest: // a connection that is yet to be would count as connected time
+		return "clock: it was alive more than an hour from now"
 	case start < history.At(now.Add(-maxBehind)):
 		return "clock: it began longer ago than any record is kept"
 	}

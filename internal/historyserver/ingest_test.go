@@ -208,11 +208,13 @@ func TestIngest(t *testing.T) {
 		p.namespace, p.server, p.token = ns, "asp1", token
 		return w.post(client, p)
 	}
-	bad, early := success(began, "taro"), success(w.now.Add(2*time.Hour), "taro")
+	bad, early := success(began, "taro"), success(w.now().Add(2*time.Hour), "taro")
 	bad.Slot = "tv"
-	ancient := success(w.now.Add(-maxBehind-time.Hour), "taro")
+	ancient := success(w.now().Add(-maxBehind-time.Hour), "taro")
+	yetToBe := success(w.now(), "taro")
+	yetToBe.End, yetToBe.EndTime, yetToBe.LastSeen = history.EndNone, 0, history.At(w.now().Add(2*time.Hour))
 	good := []history.Record{success(began, "taro"), failure(began, "taro", "MadeUp")}
-	mixed := encode(t, good[0], bad, early, good[1], ancient)
+	mixed := encode(t, good[0], bad, early, good[1], ancient, yetToBe)
 
 	for _, encoding := range []string{"", "gzip"} {
 		body := mixed
@@ -227,6 +229,7 @@ func TestIngest(t *testing.T) {
 		want := answer{Kept: 2, Refused: []refusal{
 			{Index: 1, ID: bad.ID.String(), Error: got.Refused[0].Error}, {Index: 2, ID: early.ID.String(), Error: "clock: it began more than an hour from now"},
 			{Index: 4, ID: ancient.ID.String(), Error: "clock: it began longer ago than any record is kept"},
+			{Index: 5, ID: yetToBe.ID.String(), Error: "clock: it was alive more than an hour from now"},
 		}}
 		if diff := cmp.Diff(want, got); diff != "" || !strings.Contains(got.Refused[0].Error, "none of those") {
 			t.Errorf("answer %s (-want +got):\n%s", text, diff)
@@ -291,22 +294,44 @@ func TestIngest(t *testing.T) {
 			t.Errorf("a reader is told %s %s, %v", read.Status, told, err)
 		}
 	})
+	t.Run("a path that can be no RelayServer's", func(t *testing.T) {
+		admin := w.client(w.certificate("admin", "system:masters"))
+		for _, server := range []string{"%00", "a%1b%5b31m", "ASP1", strings.Repeat("a", 300)} {
+			if response, text := w.post(admin, post{namespace: ns, server: server, body: mixed}); response.status != http.StatusBadRequest {
+				t.Errorf("%s: answer %d %s", server, response.status, text)
+			}
+		}
+	})
 	t.Run("too many at a time", func(t *testing.T) {
 		w.store.gate = make(chan struct{})
 		answers := make(chan int, maxBatches)
-		for range maxBatches {
-			go func() {
-				response, _ := send(post{body: mixed})
-				answers <- response.status
-			}()
-		}
-		testenv.Eventually(t, 20*time.Second, func() error {
-			response, text := send(post{body: []byte{}, media: "x/y"}) // takes a place, if there is one, for no time
-			if response.status != http.StatusTooManyRequests || response.retryAfter == "" {
-				return fmt.Errorf("answer %d %s", response.status, text)
+		fill := func(server string) {
+			token := w.sidecarOf(ns, server, "tegata-history")
+			for range maxBatchesOfOne {
+				go func() {
+					response, _ := w.post(client, post{namespace: ns, server: server, token: token, body: mixed})
+					answers <- response.status
+				}()
 			}
-			return nil
-		})
+		}
+		probe := func(server string, want int) {
+			t.Helper()
+			token := w.sidecarOf(ns, server, "tegata-history")
+			testenv.Eventually(t, 20*time.Second, func() error {
+				response, text := w.post(client, post{namespace: ns, server: server, token: token, media: "x/y"}) // takes a place, if there is one, for no time
+				if response.status != want || want == http.StatusTooManyRequests && response.retryAfter == "" {
+					return fmt.Errorf("answer %d %s", response.status, text)
+				}
+				return nil
+			})
+		}
+		fill("asp1")
+		probe("asp1", http.StatusTooManyRequests)
+		probe("asp2", http.StatusUnsupportedMediaType) // one server's batches do not keep out another's
+		for n := 2; n <= maxBatches/maxBatchesOfOne; n++ {
+			fill(fmt.Sprintf("asp%d", n))
+		}
+		probe("asp9", http.StatusTooManyRequests)
 		close(w.store.gate)
 		for range maxBatches {
 			if status := <-answers; status != http.StatusOK {

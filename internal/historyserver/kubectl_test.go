@@ -128,8 +128,9 @@ func TestKubectlReadsTheHistory(t *testing.T) {
 
 func TestWhatIsShippedCanBeApplied(t *testing.T) {
 	env := testenv.Shared(t)
-	out, errs, err := env.Kubectl(t, "", "apply", "--dry-run=server", "-k", "../../config/history")
-	for _, want := range []string{"serviceaccount/tegata-history ", "service/tegata-history ", "clusterrole.rbac.authorization.k8s.io/tegata-history-reader ", "apiservice.apiregistration.k8s.io/v1alpha1.history.tegata.dev "} {
+	// With --validate=strict, so that no field is misspelt.
+	out, errs, err := env.Kubectl(t, "", "apply", "--dry-run=server", "--validate=strict", "-k", "../../config/history-sqlite")
+	for _, want := range []string{"deployment.apps/tegata-history ", "persistentvolumeclaim/tegata-history ", "serviceaccount/tegata-history ", "service/tegata-history ", "clusterrole.rbac.authorization.k8s.io/tegata-history-reader ", "apiservice.apiregistration.k8s.io/v1alpha1.history.tegata.dev "} {
 		if err != nil || !strings.Contains(out, want) {
 			t.Errorf("%q is missing in what kubectl says: %v\n%s%s", want, err, out, errs)
 		}
@@ -143,7 +144,7 @@ func TestSelectors(t *testing.T) {
 		failure(began, "taro", "DeviceMismatch"), success(began.Add(time.Minute), "taro"), success(began.Add(time.Hour), "jiro"),
 	}
 	w.keep(ns, records...)
-	w.now = began.Add(2 * time.Hour)
+	w.setNow(began.Add(2 * time.Hour))
 	users := func(selector string) string {
 		out := w.kubectl("get", "arec", "-n", ns, "-o", "jsonpath={range .items[*]}{.user}:{.result} {end}", "--field-selector", selector)
 		return strings.TrimSpace(out)
@@ -159,6 +160,7 @@ func TestSelectors(t *testing.T) {
 		"macAddress=0000.5E00.5301,user=jiro": "jiro:Success",
 		"sourceAddress=2001:DB8:0::1":         "taro:Failure",
 		"since=65m":                           "jiro:Success",
+		"since=1d,until=0d":                   "jiro:Success taro:Success taro:Failure",
 		"until=65m":                           "taro:Success taro:Failure",
 		"since=2026-11-15T19:18:00+09:00,until=2026-11-15T11:17:00Z": "taro:Success",
 		"metadata.namespace=kube-system":                             "",
@@ -178,6 +180,7 @@ func TestSelectors(t *testing.T) {
 		"reason=Mismatch":   "DeviceMismatch",
 		"since=yesterday":   "neither a time such as",
 		"since=-2h":         "neither a time such as",
+		"since=-7d":         "neither a time such as",
 		"user=a,user=b":     "user is given twice",
 		"user=":             "user has no value",
 		"sourceAddress=a.b": "is no IP address",

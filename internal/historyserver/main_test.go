@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,13 +75,14 @@ type world struct {
 	store  *memory
 	served chan error
 	stop   context.CancelFunc
-	now    time.Time
+	clock  atomic.Int64 // milliseconds
 }
 
 // newWorld has a server of its own, on the shared control plane: the API group is one, so such tests follow each other.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, env: testenv.Shared(t), store: newMemory(), now: began.Add(24 * time.Hour)}
+	w := &world{T: t, env: testenv.Shared(t), store: newMemory()}
+	w.setNow(began.Add(24 * time.Hour))
 	for _, file := range []string{"service_account", "role", "role_binding", "reader_role"} {
 		if err := testenv.Apply(t.Context(), w.env.Client, "tegata-system", filepath.Join("..", "..", "config", "history", file+".yaml")); err != nil {
 			t.Fatal(err)
@@ -99,6 +101,10 @@ func newWorld(t *testing.T) *world {
 	}
 	return w
 }
+
+func (w *world) now() time.Time { return time.UnixMilli(w.clock.Load()) }
+
+func (w *world) setNow(now time.Time) { w.clock.Store(now.UnixMilli()) }
 
 // start starts the server as the service account of config/history.
 func (w *world) start() {
@@ -121,7 +127,7 @@ func (w *world) start() {
 		Store: w.store, Serving: serving, Authentication: authentication, Authorization: authorization,
 		Audiences:  []string{"tegata-history", "https://kubernetes.default.svc"},
 		Retentions: RelayServers{Client: client}, DefaultRetention: 8760 * time.Hour,
-		Registry: prometheus.NewRegistry(), Log: logr.Discard(), Now: func() time.Time { return w.now },
+		Registry: prometheus.NewRegistry(), Log: logr.Discard(), Now: w.now,
 	})
 	if err != nil {
 		w.Fatal(err)

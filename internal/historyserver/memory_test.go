@@ -104,11 +104,11 @@ func (m *memory) List(_ context.Context, q history.Query) (history.Page, error) 
 	defer m.mu.Unlock()
 	var page history.Page
 	for _, r := range m.sorted() {
-		if q.Before != (history.ID{}) && r.ID.Compare(q.Before) >= 0 || !q.Matches(&r) {
+		if q.Before != (history.Position{}) && history.PositionOf(&r).Compare(q.Before) >= 0 || !q.Matches(&r) {
 			continue
 		}
 		if len(page.Records) == q.Limit {
-			page.Next = page.Records[q.Limit-1].ID
+			page.Next = history.PositionOf(&page.Records[q.Limit-1])
 			break
 		}
 		page.Records = append(page.Records, r)
@@ -121,7 +121,9 @@ func (m *memory) sorted() []history.Record {
 	for _, r := range m.records {
 		all = append(all, r)
 	}
-	slices.SortFunc(all, func(a, b history.Record) int { return b.ID.Compare(a.ID) })
+	slices.SortFunc(all, func(a, b history.Record) int {
+		return history.PositionOf(&b).Compare(history.PositionOf(&a))
+	})
 	return all
 }
 
@@ -152,6 +154,9 @@ func compareKeys(a, b history.UsageKey) int {
 func (m *memory) usages() []history.Usage {
 	sums := map[history.UsageKey]*history.Usage{}
 	for _, r := range m.sorted() {
+		if r.User == "" {
+			continue
+		}
 		key := history.UsageKey{Namespace: r.Namespace, User: r.User, Server: r.Server}
 		u := sums[key]
 		if u == nil {
@@ -173,6 +178,17 @@ func (m *memory) usages() []history.Usage {
 		return compareKeys(history.UsageKey{Namespace: a.Namespace, User: a.User, Server: a.Server}, history.UsageKey{Namespace: b.Namespace, User: b.User, Server: b.Server})
 	})
 	return all
+}
+
+func (m *memory) Servers(context.Context) ([]history.ServerName, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []history.ServerName
+	for _, r := range m.records {
+		all = append(all, history.ServerName{Namespace: r.Namespace, Name: r.Server})
+	}
+	slices.SortFunc(all, history.ServerName.Compare)
+	return slices.Compact(all), m.err
 }
 
 func (m *memory) Version(context.Context) (uint64, error) {

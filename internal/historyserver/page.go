@@ -31,7 +31,7 @@ type token struct {
 	Since time.Time `json:"s,omitzero"`
 	Until time.Time `json:"u,omitzero"`
 
-	Before history.ID       `json:"b,omitzero"`
+	Before history.Position `json:"b,omitzero"`
 	After  history.UsageKey `json:"a,omitzero"`
 }
 

@@ -27,7 +27,7 @@ func TestPages(t *testing.T) {
 		many[i] = success(began.Add(time.Duration(i)*time.Second), "taro")
 	}
 	w.keep(ns, many...)
-	w.now = began.Add(n * time.Second)
+	w.setNow(began.Add(n * time.Second))
 	list := func(options metav1.ListOptions) *unstructured.UnstructuredList {
 		t.Helper()
 		page, err := records.List(t.Context(), options)
@@ -52,7 +52,7 @@ func TestPages(t *testing.T) {
 	})
 	t.Run("what is recorded meanwhile moves nothing", func(t *testing.T) {
 		first := list(metav1.ListOptions{Limit: 2})
-		w.keep(ns, success(w.now, "jiro"))
+		w.keep(ns, success(w.now(), "jiro"))
 		second := list(metav1.ListOptions{Limit: 2, Continue: first.GetContinue()})
 		if got, want := second.Items[0].GetName(), nameOf(many[n-3].ID); got != want {
 			t.Errorf("the second page begins with %s, want %s", got, want)
@@ -61,9 +61,9 @@ func TestPages(t *testing.T) {
 	t.Run("two hours ago stay where they were", func(t *testing.T) {
 		options := metav1.ListOptions{Limit: 2, FieldSelector: "user=taro,since=3s"}
 		first := list(options)
-		now := w.now
-		w.now = w.now.Add(time.Hour)
-		defer func() { w.now = now }()
+		now := w.now()
+		w.setNow(w.now().Add(time.Hour))
+		defer func() { w.setNow(now) }()
 		options.Continue = first.GetContinue()
 		if second := list(options); len(second.Items) != 1 || second.GetContinue() != "" {
 			t.Errorf("the second page has %d records, want the third of three", len(second.Items))

@@ -47,7 +47,7 @@ func unavailable() error {
 // records is the resource accessrecords.
 type records struct {
 	reader
-	watches       chan struct{} // holds one for each watch
+	watches       *places // by who watches
 	bookmarkEvery time.Duration
 	metrics       *metrics
 }
@@ -138,7 +138,7 @@ func (r *reader) begin(ctx context.Context, request []byte, options *metainterna
 }
 
 // page reads the page of what is asked for.
-func (r *records) page(ctx context.Context, asked *selected, before history.ID, limit int) (history.Page, error) {
+func (r *records) page(ctx context.Context, asked *selected, before history.Position, limit int) (history.Page, error) {
 	switch {
 	case asked.never:
 		return history.Page{}, nil
@@ -177,7 +177,7 @@ func toList(page history.Page, at *token) (*v1alpha1.AccessRecordList, error) {
 	for i := range page.Records {
 		list.Items[i] = toAPI(&page.Records[i], version)
 	}
-	if page.Next == (history.ID{}) {
+	if page.Next == (history.Position{}) {
 		return list, nil
 	}
 	at.Before = page.Next

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -195,11 +196,26 @@ func moment(of func(*selected) *time.Time) func(*selected, string, time.Time) er
 			*of(s) = t
 			return nil
 		}
-		ago, err := time.ParseDuration(value)
-		if err != nil || ago < 0 {
-			return fmt.Errorf("%q is neither a time such as 2026-11-15T09:00:00Z nor for how long ago it is, such as 2h", value)
+		ago, ok := parseAgo(value)
+		if !ok {
+			return fmt.Errorf("%q is neither a time such as 2026-11-15T09:00:00Z nor for how long ago it is, such as 2h or 7d", value)
 		}
 		*of(s) = now.Add(-ago)
 		return nil
 	}
+}
+
+const (
+	day     = 24 * time.Hour
+	maxDays = 100_000
+)
+
+// parseAgo reads a duration, or days: 24 hours each, for the server does not know the reader's calendar.
+func parseAgo(value string) (time.Duration, bool) {
+	if number, isDays := strings.CutSuffix(value, "d"); isDays {
+		days, err := strconv.ParseUint(number, 10, 32)
+		return time.Duration(days) * day, err == nil && days <= maxDays //nolint:gosec // bounded beside it
+	}
+	ago, err := time.ParseDuration(value)
+	return ago, err == nil && ago >= 0
 }

@@ -69,7 +69,7 @@ func New(c *Config) (*Server, error) {
 	}
 	m := newMetrics(c.Registry)
 	records := &records{
-		reader: newReader(c), watches: make(chan struct{}, maxWatches), bookmarkEvery: bookmarkInterval, metrics: m,
+		reader: newReader(c), watches: newPlaces(maxWatches, maxWatchesOfOne), bookmarkEvery: bookmarkInterval, metrics: m,
 	}
 	config, err := genericConfig(c, scheme)
 	if err != nil {
@@ -134,12 +134,10 @@ func newReader(c *Config) reader { return reader{store: c.Store, now: c.Now, log
 func install(generic *genericserver.GenericAPIServer, scheme *runtime.Scheme, records *records) error {
 	group := genericserver.NewDefaultAPIGroupInfo(v1alpha1.GroupVersion.Group, scheme, runtime.NewParameterCodec(scheme), newCodecs(scheme))
 	group.VersionedResourcesStorageMap[v1alpha1.GroupVersion.Version] = map[string]rest.Storage{
-		"accessrecords": records,
-		"userusages":    &usages{records.reader},
-		"accesslogs":    logs{},
-		"accesslogs/records": &ingest{
-			reader: records.reader, metrics: records.metrics, batches: make(chan struct{}, maxBatches), writers: make(chan struct{}, maxWriters),
-		},
+		"accessrecords":      records,
+		"userusages":         &usages{records.reader},
+		"accesslogs":         logs{},
+		"accesslogs/records": newIngest(records),
 	}
 	if err := generic.InstallAPIGroup(&group); err != nil {
 		return fmt.Errorf("install the API group: %w", err)

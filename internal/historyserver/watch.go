@@ -20,6 +20,8 @@ import (
 const (
 	// maxWatches bounds those who watch: each holds a page of changes.
 	maxWatches = 200
+	// maxWatchesOfOne are those of one user.
+	maxWatchesOfOne = 50
 	// changesAtOnce bounds what a watch holds.
 	changesAtOnce = 100
 	// bookmarkInterval is how often a client is told the version: its selectors may hide the changes.
@@ -52,9 +54,10 @@ func (r *records) Watch(ctx context.Context, options *metainternalversion.ListOp
 	if from != 0 && !w.initial {
 		w.version = from
 	}
-	select {
-	case r.watches <- struct{}{}:
-	default:
+	if who, ok := genericrequest.UserFrom(ctx); ok {
+		w.who = who.GetName()
+	}
+	if !r.watches.enter(w.who) {
 		return nil, apierrors.NewTooManyRequests("too many clients watch", 1)
 	}
 	r.metrics.watching(1)
@@ -67,6 +70,7 @@ func (r *records) Watch(ctx context.Context, options *metainternalversion.ListOp
 type recordWatch struct {
 	records *records
 	asked   *selected
+	who     string
 	version uint64 // up to which everything was told
 	// initial has what there is told first; marked, told that it was all.
 	initial, marked, bookmarks bool
@@ -88,7 +92,7 @@ func (w *recordWatch) ResultChan() <-chan watch.Event { return w.events }
 
 func (w *recordWatch) run(ctx context.Context) {
 	defer func() {
-		<-w.records.watches
+		w.records.watches.leave(w.who)
 		w.records.metrics.watching(-1)
 		close(w.events)
 	}()
@@ -122,7 +126,7 @@ func (w *recordWatch) tellAll(ctx context.Context) error {
 	if !w.initial {
 		return nil
 	}
-	var before history.ID
+	var before history.Position
 	for {
 		page, err := w.records.page(ctx, w.asked, before, changesAtOnce)
 		if err != nil {
@@ -134,7 +138,7 @@ func (w *recordWatch) tellAll(ctx context.Context) error {
 				return ctx.Err()
 			}
 		}
-		if before = page.Next; before == (history.ID{}) {
+		if before = page.Next; before == (history.Position{}) {
 			break
 		}
 	}

@@ -2,6 +2,7 @@ package historyserver
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -176,19 +177,32 @@ func TestInformer(t *testing.T) {
 	})
 }
 
+// TestWatchesAreBounded has some take all that they get: others still watch, until there is room for nobody.
 func TestWatchesAreBounded(t *testing.T) {
 	w := newWorld(t)
-	ns := w.env.Namespace(t)
-	for range maxWatches {
-		w.follow(ns, metav1.ListOptions{ResourceVersion: "0"})
+	watchAs := func(client *http.Client, want int) {
+		t.Helper()
+		// Not through client-go, which would try again for ten seconds.
+		response, err := client.Get(w.place.URL + "/apis/history.tegata.dev/v1alpha1/accessrecords?watch=1&resourceVersion=0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { response.Body.Close() })
+		if response.StatusCode != want || want == http.StatusTooManyRequests && response.Header.Get("Retry-After") == "" {
+			t.Fatalf("answered %s, want %d", response.Status, want)
+		}
 	}
-	// Not through client-go, which would try again for ten seconds.
-	response, err := w.client(w.certificate("admin", "system:masters")).Get(w.place.URL + "/apis/history.tegata.dev/v1alpha1/accessrecords?watch=1")
-	if err != nil {
-		t.Fatal(err)
+	reader := func(n int) *http.Client {
+		client := w.client(w.certificate(fmt.Sprintf("reader-%d", n), "system:masters"))
+		client.Timeout = 0
+		return client
 	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusTooManyRequests || response.Header.Get("Retry-After") == "" {
-		t.Errorf("one more is answered %s, want 429 with Retry-After", response.Status)
+	for n := range maxWatches / maxWatchesOfOne {
+		client := reader(n)
+		for range maxWatchesOfOne {
+			watchAs(client, http.StatusOK)
+		}
+		watchAs(client, http.StatusTooManyRequests)
 	}
+	watchAs(reader(maxWatches/maxWatchesOfOne), http.StatusTooManyRequests)
 }

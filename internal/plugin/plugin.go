@@ -6,6 +6,7 @@ package plugin
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -43,7 +44,7 @@ func Main(ctx context.Context, streams genericiooptions.IOStreams, version strin
 	root.SetArgs(rest)
 	err := root.ExecuteContext(ctx)
 	if _, _, unknown := root.Find(rest); unknown != nil && err != nil {
-		err = shell.Usage(err)
+		err = shell.Usage(fmt.Errorf("%s\n%s --help lists the verbs", strings.TrimSpace(err.Error()), root.DisplayName()))
 	}
 	return int(shell.Report(streams.ErrOut, err))
 }
@@ -58,17 +59,20 @@ func Command(s *shell.Shell, version string) *cobra.Command {
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.ErrOut)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return shell.Usage(err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return shell.Usage(fmt.Errorf("%w; %s --help lists the flags", err, cmd.CommandPath()))
+	})
 	s.AddFlags(root)
 	root.AddCommand(
 		history.Command(s), why.Command(s), reset.Command(s), passwd.Command(s), suspend.Command(s), suspend.ResumeCommand(s),
-		sessions.Command(s), users.Command(s), doctor.Command(s),
+		sessions.Command(s), users.Command(s), doctor.Command(s), optionsCommand(),
 	)
+	shortenHelp(root)
 	forEach(root, func(cmd *cobra.Command) {
 		if check := cmd.Args; check != nil {
 			cmd.Args = func(cmd *cobra.Command, args []string) error {
 				if err := check(cmd, args); err != nil {
-					return shell.Usage(err)
+					return shell.Usage(fmt.Errorf("%w; it is: %s", err, cmd.UseLine()))
 				}
 				return nil
 			}

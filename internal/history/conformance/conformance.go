@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) history.Store) {
 		"put: what became of each is told":        testStored,
 		"put: the login tells whose it is":        testUserChanges,
 		"put: another server's record":            testOtherServer,
+		"put: another login of the same ID":       testContradiction,
 		"put: concurrent":                         testConcurrentPuts,
 		"get: not found":                          testNotFound,
 		"list: pages":                             testPages,
@@ -37,8 +38,11 @@ func Run(t *testing.T, open func(t *testing.T) history.Store) {
 		"list: a filter that matches little":      testRare,
 		"list: since and until":                   testSpan,
 		"list: edges of months":                   testMonths,
+		"list: one ID in many namespaces":         testOneID,
 		"usages: pages":                           testUsagePages,
 		"usages: users and totals":                testUsages,
+		"usages: no total is negative":            testHugeTotals,
+		"servers":                                 testServers,
 		"changes: in order":                       testChanges,
 		"changes: wait":                           testChangesWait,
 		"changes: too old":                        testChangesTooOld,
@@ -107,16 +111,16 @@ func (s *subject) list(f history.Filter, limit int) []history.Record {
 	for {
 		page := s.page(q)
 		for _, r := range page.Records {
-			if len(all) > 0 && r.ID.Compare(all[len(all)-1].ID) >= 0 {
+			if len(all) > 0 && history.PositionOf(&r).Compare(history.PositionOf(&all[len(all)-1])) >= 0 {
 				s.t.Fatalf("record %s follows %s", r.ID, all[len(all)-1].ID)
 			}
 			all = append(all, r)
 		}
-		if page.Next == (history.ID{}) {
+		if page.Next == (history.Position{}) {
 			return all
 		}
-		if q.Before != (history.ID{}) && page.Next.Compare(q.Before) >= 0 {
-			s.t.Fatalf("the page before %s leads to one before %s", q.Before, page.Next)
+		if q.Before != (history.Position{}) && page.Next.Compare(q.Before) >= 0 {
+			s.t.Fatalf("the page behind %v leads to one behind %v", q.Before, page.Next)
 		}
 		q.Before = page.Next
 	}
@@ -189,5 +193,7 @@ var equateEmpty = gocmp.FilterPath(func(p gocmp.Path) bool { return len(p) == 1 
 })
 
 func newestFirst(records []history.Record) []history.Record {
-	return slices.SortedFunc(slices.Values(records), func(a, b history.Record) int { return b.ID.Compare(a.ID) })
+	return slices.SortedFunc(slices.Values(records), func(a, b history.Record) int {
+		return history.PositionOf(&b).Compare(history.PositionOf(&a))
+	})
 }

@@ -67,7 +67,7 @@ func (m *memory) Put(_ context.Context, records []history.Record) (history.Store
 	for _, r := range records {
 		k := key{r.Namespace, r.ID}
 		kept, there := m.records[k]
-		if m.leftOut(&r) || there && kept.Server != r.Server {
+		if m.leftOut(&r) || there && (kept.Server != r.Server || history.Contradict(&kept, &r)) {
 			stored.Dropped++
 			continue
 		}
@@ -123,14 +123,16 @@ func (m *memory) List(_ context.Context, q history.Query) (history.Page, error) 
 	defer m.mu.Unlock()
 	var page history.Page
 	for _, r := range m.records {
-		if q.Matches(&r) && (q.Before == history.ID{} || r.ID.Compare(q.Before) < 0) {
+		if q.Matches(&r) && (q.Before == history.Position{} || history.PositionOf(&r).Compare(q.Before) < 0) {
 			page.Records = append(page.Records, r)
 		}
 	}
-	slices.SortFunc(page.Records, func(a, b history.Record) int { return b.ID.Compare(a.ID) })
+	slices.SortFunc(page.Records, func(a, b history.Record) int {
+		return history.PositionOf(&b).Compare(history.PositionOf(&a))
+	})
 	if len(page.Records) > q.Limit {
 		page.Records = page.Records[:q.Limit]
-		page.Next = page.Records[q.Limit-1].ID
+		page.Next = history.PositionOf(&page.Records[q.Limit-1])
 	}
 	return page, nil
 }
@@ -155,7 +157,7 @@ func (m *memory) Usages(_ context.Context, q history.UsageQuery) (history.UsageP
 		if r.Result == history.Failure {
 			u.Failures++
 		}
-		u.Connected += r.Connected()
+		u.Connected = history.AddTime(u.Connected, r.Connected())
 		u.First, u.Last = min(u.First, r.Start()), max(u.Last, r.Start())
 		sums[k] = u
 	}
@@ -177,6 +179,19 @@ func usageKey(u history.Usage) history.UsageKey {
 
 func compare(a, b history.UsageKey) int {
 	return slices.Compare([]string{a.Namespace, a.User, a.Server}, []string{b.Namespace, b.User, b.Server})
+}
+
+func (m *memory) Servers(context.Context) ([]history.ServerName, error) {
+	if err := m.lock(); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	var all []history.ServerName
+	for _, r := range m.records {
+		all = append(all, history.ServerName{Namespace: r.Namespace, Name: r.Server})
+	}
+	slices.SortFunc(all, history.ServerName.Compare)
+	return slices.Compact(all), nil
 }
 
 func (m *memory) Version(context.Context) (uint64, error) {

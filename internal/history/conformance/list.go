@@ -173,3 +173,27 @@ func testMonths(_ *testing.T, s *subject) {
 		s.wantList("December", f, limit, want.matching(f))
 	}
 }
+
+// testOneID has records of one ID in many namespaces, as nobody who is honest makes them: each is there once, wherever
+// a page ends.
+func testOneID(_ *testing.T, s *subject) {
+	m := newMaker()
+	var all []history.Record
+	for i := range 6 {
+		at := began.Add(time.Duration(i%4) * 20 * 24 * time.Hour) // of several months
+		r := m.success(at, "taro")
+		for _, namespace := range []string{"b", "a", "d", "c"}[:1+i%4] {
+			r.Namespace, r.Server, r.Program = namespace, m.pick("asp1", "asp2"), m.pick("viewer", "client")
+			all = append(all, r)
+		}
+	}
+	s.put(m.shuffled(all)...)
+	want := newModel(all...)
+	for limit := range 12 {
+		for _, f := range []history.Filter{
+			{}, {User: "taro"}, {Result: history.Success}, {Program: "viewer"}, {Listener: "login"}, {Namespace: "c"}, {Server: "asp2"},
+		} {
+			s.wantList(fmt.Sprintf("%+v by %d", f, limit+1), f, limit+1, want.matching(f))
+		}
+	}
+}

@@ -70,7 +70,7 @@ func (m *model) usages(q history.UsageQuery) []history.Usage {
 		if r.Result == history.Failure {
 			u.Failures++
 		}
-		u.Connected += r.Connected()
+		u.Connected = history.AddTime(u.Connected, r.Connected())
 		u.First, u.Last = min(u.First, r.Start()), max(u.Last, r.Start())
 		sums[key] = u
 	}

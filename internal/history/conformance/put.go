@@ -165,3 +165,34 @@ func testClosed(t *testing.T, s *subject) {
 		t.Error("a closed store answers")
 	}
 }
+
+// testContradiction has a sidecar that was taken over tell anew of what was told: nothing that could hide an attempt
+// is taken, and totals stay.
+func testContradiction(_ *testing.T, s *subject) {
+	m := newMaker()
+	denied, admitted := m.failure(began, "taro", "DeviceMismatch"), m.success(began, "jiro")
+	s.put(denied, admitted)
+	want := newModel(denied, admitted)
+	forgeries := map[string]func() history.Record{
+		"a success for a failure": func() history.Record {
+			r := m.success(began, "taro")
+			r.ID, r.UserName = denied.ID, "\U0010ffff" // whatever order there may be of texts
+			return r
+		},
+		"a session for a failure": func() history.Record { return m.later(&denied) },
+		"a failure for a success": func() history.Record {
+			r := m.failure(began, "jiro", "DeviceMismatch")
+			r.ID = admitted.ID
+			return r
+		},
+		"another reason":  func() history.Record { r := denied; r.Reason = "Throttled"; return r },
+		"another user":    func() history.Record { r := denied; r.User = "zzz"; return r },
+		"nobody":          func() history.Record { r := admitted; r.User, r.UserName = "", ""; return r },
+		"another address": func() history.Record { r := admitted; r.SourceAddress = "203.0.113.1"; return r },
+		"another device":  func() history.Record { r := admitted; r.DeviceDigest = "k1:zzz"; return r },
+	}
+	for _, forge := range forgeries {
+		s.wantStored(history.Stored{Dropped: 1}, forge())
+		s.wantModel(want)
+	}
+}

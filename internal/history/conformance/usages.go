@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -57,5 +58,52 @@ func testUsages(t *testing.T, s *subject) {
 		if diff := gocmp.Diff(step.want, got); diff != "" {
 			t.Errorf("after %s (-want +got):\n%s", step.name, diff)
 		}
+	}
+}
+
+// testHugeTotals tells of more than a time.Duration holds: connections of a month each, of a user who cannot have had
+// them.
+func testHugeTotals(t *testing.T, s *subject) {
+	m := newMaker()
+	for range 4 {
+		batch := make([]history.Record, history.MaxBatch)
+		for i := range batch {
+			r := m.success(began, "taro")
+			r.End, r.EndTime = history.Logout, r.Start()+31*24*3_600_000
+			r.Expire = r.EndTime
+			batch[i] = r
+		}
+		s.put(batch...)
+	}
+	for _, u := range s.usages(history.UsageQuery{Namespace: "relays", User: "taro", Limit: 10}) {
+		if u.Connected != math.MaxInt64 || u.Attempts != 4*history.MaxBatch {
+			t.Errorf("got %s in %d attempts, want the longest time there is", u.Connected, u.Attempts)
+		}
+	}
+}
+
+// testServers wants those, too, whose attempts are nobody's.
+func testServers(t *testing.T, s *subject) {
+	m := newMaker()
+	nobodys := m.failure(began, "", "UnknownUser")
+	nobodys.Namespace, nobodys.Server = "other", "asp9"
+	elsewhere, late := nobodys, m.success(began.AddDate(0, 2, 0), "taro")
+	elsewhere.Namespace, elsewhere.Server = "relays", "asp0"
+	s.put(nobodys, elsewhere, late, m.success(began, "taro"))
+	servers := func() []history.ServerName {
+		t.Helper()
+		got, err := s.store.Servers(t.Context())
+		if err != nil {
+			t.Fatalf("servers: %v", err)
+		}
+		return got
+	}
+	want := []history.ServerName{{Namespace: "other", Name: "asp9"}, {Namespace: "relays", Name: "asp0"}, {Namespace: "relays", Name: "asp1"}}
+	if diff := gocmp.Diff(want, servers()); diff != "" {
+		t.Errorf("servers (-want +got):\n%s", diff)
+	}
+	s.expire("other", "asp9", began.AddDate(0, 2, 0))
+	if diff := gocmp.Diff(want[1:], servers()); diff != "" {
+		t.Errorf("after retention (-want +got):\n%s", diff)
 	}
 }

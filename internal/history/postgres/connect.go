@@ -11,7 +11,8 @@ import (
 )
 
 var errConnString = errors.New("the history database's connection string is neither a URL as postgres://user@host/database " +
-	"nor pairs as \"host=… user=… dbname=…\"; it is not shown, because it may hold a password")
+	"nor pairs as \"host=… user=… dbname=…\"; in a URL, / @ % ? of a password are written %2F %40 %25 %3F; " +
+	"the string is not shown, because it may hold a password")
 
 // errCommit: what the database acknowledged would be lost with the machine.
 var errCommit = errors.New("the history database's connection string sets synchronous_commit to a value that loses what was acknowledged")

@@ -108,7 +108,7 @@ func all(t *testing.T, s history.Store, f history.Filter) []history.Record {
 			t.Fatal(err)
 		}
 		found = append(found, page.Records...)
-		if q.Before = page.Next; q.Before == (history.ID{}) {
+		if q.Before = page.Next; q.Before == (history.Position{}) {
 			return found
 		}
 	}

@@ -74,10 +74,12 @@ type pager struct {
 	limit int
 
 	from, before history.ID // from ≤ id < before
-	found        []row      // one more than the page has when there is a next one
-	read         int
-	last         history.ID // of those read
-	unfinished   bool       // it has read as much as it may
+	// behind is where the next records begin. Of those of its ID, only some namespaces' are left.
+	behind     history.Position
+	found      []row // one more than the page has when there is a next one
+	read       int
+	last       history.Position // of those read
+	unfinished bool             // it has read as much as it may
 }
 
 // maxID is later than all.
@@ -85,8 +87,8 @@ var maxID = history.ID(bytes.Repeat([]byte{0xff}, 16))
 
 func (p *pager) bounds() {
 	p.before = maxID
-	if p.query.Before != (history.ID{}) {
-		p.before = p.query.Before
+	if p.query.Before != (history.Position{}) {
+		p.goOn(p.query.Before)
 	}
 	if !p.query.Until.IsZero() {
 		if until := idAt(p.query.Until); until.Compare(p.before) < 0 {
@@ -95,6 +97,35 @@ func (p *pager) bounds() {
 	}
 	if !p.query.Since.IsZero() {
 		p.from = idAt(p.query.Since)
+	}
+}
+
+// goOn has what is read next begin at a place.
+func (p *pager) goOn(from history.Position) {
+	p.behind, p.before = from, from.ID
+	if from.Namespace != "" {
+		p.before = nextID(from.ID)
+	}
+}
+
+// beforeOf is where the records of a namespace end that are left.
+func (p *pager) beforeOf(namespace string) history.ID {
+	if p.before == nextID(p.behind.ID) && namespace >= p.behind.Namespace {
+		return p.behind.ID
+	}
+	return p.before
+}
+
+// nextID is the smallest that is larger; maxID has none.
+func nextID(id history.ID) history.ID {
+	if id == maxID {
+		return id
+	}
+	for i := len(id) - 1; ; i-- {
+		id[i]++
+		if id[i] != 0 {
+			return id
+		}
 	}
 }
 
@@ -208,8 +239,8 @@ func (p *pager) take(rows []row) {
 	}
 	p.read += len(rows)
 	if len(rows) > 0 {
-		p.last = rows[len(rows)-1].ID
-		p.before = p.last
+		p.last = history.PositionOf(&rows[len(rows)-1].Record)
+		p.goOn(p.last)
 	}
 	p.unfinished = !p.query.Indexed() && p.read >= maxRead
 }
@@ -217,30 +248,35 @@ func (p *pager) take(rows []row) {
 // readSome reads the next records of some runs: a few of each by index alone, and of those the newest, as far back as
 // it is certain that no run has more. cut says that one may have more than was read, which limits gives it.
 func (p *pager) readSome(ctx context.Context, runs []run, want int) (found []row, cut bool, err error) {
-	streams, limits := make([]int32, len(runs)), limitsOf(runs, want)
+	streams, limits, ranks := make([]int32, len(runs)), limitsOf(runs, want), p.ranksOf(runs)
 	froms, befores := make([][16]byte, len(runs)), make([][16]byte, len(runs))
 	oneMonth := true
 	for i, r := range runs {
-		streams[i], froms[i], befores[i] = r.stream, uuidOf(idAt(r.month.begin())), uuidOf(idAt((r.month + 1).begin()))
+		end := idAt((r.month + 1).begin())
+		if before := p.beforeOf(p.namespaceOf(r)); before.Compare(end) < 0 {
+			end = before
+		}
+		streams[i], froms[i], befores[i] = r.stream, uuidOf(idAt(r.month.begin())), uuidOf(end)
 		oneMonth = oneMonth && r.month == runs[0].month
 	}
 	table := "records" // whose partitions are chosen while it runs
 	if oneMonth {
 		table = runs[0].month.table()
 	}
-	arguments := []any{streams, limits, froms, befores, uuidOf(p.from), uuidOf(p.before), want}
+	arguments := []any{streams, limits, froms, befores, uuidOf(p.from), ranks, want}
 	user := ""
 	if p.query.User != "" {
 		user = "r.relay_user = $8 AND r.relay_user <> '' AND"
 		arguments = append(arguments, p.query.User)
 	}
 	rows, err := p.store.pool.Query(ctx, fmt.Sprintf(`WITH read AS MATERIALIZED (
-			SELECT r.id, run.stream, r.n = run.most AS last FROM unnest($1::int[], $2::int[], $3::uuid[], $4::uuid[]) AS run(stream, most, lower, upper)
+			SELECT r.id, run.stream, run.rank, r.n = run.most AS last
+			FROM unnest($1::int[], $2::int[], $3::uuid[], $4::uuid[], $6::int[]) AS run(stream, most, lower, upper, rank)
 			CROSS JOIN LATERAL (SELECT r.id, row_number() OVER (ORDER BY r.id DESC) AS n FROM %s r
-				WHERE %s r.stream = run.stream AND r.id >= greatest(run.lower, $5) AND r.id < least(run.upper, $6) ORDER BY r.id DESC LIMIT run.most) r),
+				WHERE %s r.stream = run.stream AND r.id >= greatest(run.lower, $5) AND r.id < run.upper ORDER BY r.id DESC LIMIT run.most) r),
 		cut AS MATERIALIZED (SELECT id FROM read WHERE last ORDER BY id DESC LIMIT 1),
-		page AS MATERIALIZED (SELECT id, stream FROM read WHERE id >= coalesce((SELECT id FROM cut), $5) ORDER BY id DESC LIMIT $7)
-		SELECT %s, EXISTS (SELECT FROM cut) FROM page JOIN %s r ON r.id = page.id AND r.stream = page.stream ORDER BY r.id DESC`,
+		page AS MATERIALIZED (SELECT id, stream, rank FROM read WHERE id >= coalesce((SELECT id FROM cut), $5) ORDER BY id DESC, rank DESC LIMIT $7)
+		SELECT %s, EXISTS (SELECT FROM cut) FROM page JOIN %s r ON r.id = page.id AND r.stream = page.stream ORDER BY r.id DESC, page.rank DESC`,
 		table, user, selected, table), arguments...)
 	if err == nil {
 		found, err = p.store.collect(ctx, p.store.pool, rows, &cut)
@@ -249,6 +285,24 @@ func (p *pager) readSome(ctx context.Context, runs []run, want int) (found []row
 		return nil, false, nil
 	}
 	return found, cut, err
+}
+
+func (p *pager) namespaceOf(r run) string { return p.store.registry.stream(r.stream).namespace }
+
+// ranksOf are the places of the runs' namespaces in their order, by which records of one ID are ordered.
+func (p *pager) ranksOf(runs []run) []int32 {
+	place := map[string]int32{}
+	for _, r := range runs {
+		place[p.namespaceOf(r)] = 0
+	}
+	for i, namespace := range slices.Sorted(maps.Keys(place)) {
+		place[namespace] = int32(i) //nolint:gosec // a few
+	}
+	ranks := make([]int32, len(runs))
+	for i, r := range runs {
+		ranks[i] = place[p.namespaceOf(r)]
+	}
+	return ranks
 }
 
 // limitsOf is how many records of each run are read at first: some more than its share where shares are known, for a
@@ -276,7 +330,7 @@ func (p *pager) page() history.Page {
 	}
 	switch {
 	case len(p.found) > p.limit:
-		page.Next = p.found[p.limit-1].ID
+		page.Next = history.PositionOf(&p.found[p.limit-1].Record)
 	case p.unfinished:
 		page.Next = p.last
 	}

@@ -153,7 +153,7 @@ func (in *intake) merge(ctx context.Context, w *writer, records []history.Record
 			in.servers[of] = v
 		}
 		t := in.byKey[key{v.ns, r.ID}]
-		if r.Start() < v.expired || w.store.names.covers(&r) || t != nil && t.server.id != v.id {
+		if r.Start() < v.expired || w.store.names.covers(&r) || t != nil && (t.server.id != v.id || history.Contradict(&t.now, &r)) {
 			stored.Dropped++
 			continue
 		}

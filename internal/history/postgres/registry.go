@@ -133,6 +133,21 @@ type server struct {
 const readServers = `SELECT v.id, v.ns, v.expired, n.name, v.name FROM unnest($1::text[], $2::text[]) AS want(namespace, name)
 	JOIN namespaces n ON n.name = want.namespace JOIN servers v ON v.ns = n.id AND v.name = want.name`
 
+// Servers are those of which there may be records. See history.Store.
+func (s *Store) Servers(ctx context.Context) ([]history.ServerName, error) {
+	rows, err := s.pool.Query(ctx, `SELECT n.name, v.name FROM servers v JOIN namespaces n ON n.id = v.ns
+		WHERE EXISTS (SELECT FROM streams s JOIN stream_months m ON m.stream = s.id WHERE s.server = v.id)
+		ORDER BY n.name, v.name`)
+	if err != nil {
+		return nil, fmt.Errorf("list servers: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[history.ServerName])
+	if err != nil {
+		return nil, fmt.Errorf("list servers: %w", err)
+	}
+	return found, nil
+}
+
 func scanServers(rows pgx.Rows) (map[serverKey]server, error) {
 	found := map[serverKey]server{}
 	var v server

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -89,7 +88,7 @@ func (s *Store) usagesOf(ctx context.Context, n namespaceServers, q history.Usag
 		u := history.Usage{Namespace: n.name}
 		var ms, attempts, failures int64
 		err := from.Scan(&u.Server, &u.User, &ms, &attempts, &failures, &u.First, &u.Last)
-		u.Connected = time.Duration(ms) * time.Millisecond
+		u.Connected = history.TimeOf(ms)
 		u.Attempts, u.Failures = uint64(attempts), uint64(failures) //nolint:gosec // not negative
 		return u, err
 	})

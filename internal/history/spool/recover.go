@@ -58,9 +58,12 @@ var errNotOurs = errors.New("file does not begin as one of a spool")
 func (s *Spool) adopt(number uint64) error {
 	seg := &segment{number: number, sealed: true}
 	path := s.path(segmentName(number))
-	info, err := os.Stat(path)
+	info, err := os.Lstat(path)
 	if err != nil {
 		return err
+	}
+	if !info.Mode().IsRegular() { // we make no other: to open a pipe would hang, and a link leads elsewhere
+		return errNotOurs
 	}
 	seg.size = info.Size()
 	s.bytes += seg.size
@@ -132,7 +135,7 @@ func (s *Spool) storeCursor() error {
 	text := fmt.Sprintf("%d %d", s.cursor.segment, s.cursor.offset)
 	line := fmt.Sprintf("%s %08x\n", text, crc32.Checksum([]byte(text), castagnoli))
 	temporary := s.path(cursorName + ".new")
-	if err := os.WriteFile(temporary, []byte(line), 0o600); err != nil {
+	if err := writeNew(temporary, line); err != nil {
 		return fmt.Errorf("note what was sent: %w", err)
 	}
 	if err := os.Rename(temporary, s.path(cursorName)); err != nil {
@@ -141,8 +144,28 @@ func (s *Spool) storeCursor() error {
 	return nil
 }
 
+// writeNew writes a file that is not there yet: what is in its place is removed, for it may lead elsewhere.
+func writeNew(path, content string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(content)
+	return errors.Join(err, file.Close())
+}
+
+// maxCursorBytes is more than a cursor has.
+const maxCursorBytes = 128
+
 func (s *Spool) loadCursor() position {
-	content, err := os.ReadFile(s.path(cursorName))
+	path := s.path(cursorName)
+	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() || info.Size() > maxCursorBytes {
+		return position{}
+	}
+	content, err := os.ReadFile(path)
 	if err != nil {
 		return position{}
 	}

@@ -79,7 +79,7 @@ func wantWhole(t *testing.T, s *Store, want []history.Record) {
 			t.Fatal(err)
 		}
 		got = append(got, page.Records...)
-		if q.Before = page.Next; q.Before == (history.ID{}) {
+		if q.Before = page.Next; q.Before == (history.Position{}) {
 			break
 		}
 	}

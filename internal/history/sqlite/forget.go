@@ -59,8 +59,10 @@ func (s *Store) forget(ctx context.Context, who history.Person, now time.Time) (
 }
 
 // emptyLog writes the log into the file and makes it empty, so that what is erased is not in it either. It waits for
-// who reads.
+// who reads, and who comes to read waits for it.
 func (m *month) emptyLog() error {
+	m.quiet.Lock()
+	defer m.quiet.Unlock()
 	var busy, pages, moved int
 	if err := m.scanRow([]any{&busy, &pages, &moved}, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
 		return err

@@ -3,8 +3,8 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -57,57 +57,25 @@ func (m *month) get(ctx context.Context, namespace string, id history.ID) (r kep
 	return r, err
 }
 
-// reading is a look at a month as it was at one moment. It waits for nobody who writes.
-type reading struct {
-	month *month
-	tx    *sql.Tx
-}
-
-func (m *month) read(ctx context.Context, f func(*reading) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	tx, err := m.reads.BeginTx(context.WithoutCancel(ctx), nil)
-	if err != nil {
-		return err
-	}
-	err = f(&reading{m, tx})
-	return errors.Join(err, tx.Rollback())
-}
-
-func (r *reading) of(text string) (*sql.Stmt, error) {
-	stmt, err := r.month.readers.of(text)
-	if err != nil {
-		return nil, err
-	}
-	return r.tx.StmtContext(context.Background(), stmt), nil
-}
-
-func (r *reading) row(text string, args []any, into ...any) error {
-	stmt, err := r.of(text)
-	if err != nil {
-		return err
-	}
-	return stmt.QueryRowContext(context.Background(), args...).Scan(into...)
-}
-
-// each calls f with each row of a query.
-func (r *reading) each(text string, args []any, f func(*sql.Rows) error) error {
-	stmt, err := r.of(text)
-	if err != nil {
-		return err
-	}
-	rows, err := stmt.QueryContext(context.Background(), args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close() //nolint:errcheck // Err tells
-	for rows.Next() {
-		if err := f(rows); err != nil {
-			return err
+// Servers are those of which there may be records: a month keeps the names of those whose records were erased.
+func (s *Store) Servers(ctx context.Context) ([]history.ServerName, error) {
+	found := map[history.ServerName]bool{}
+	for _, key := range s.allMonths() {
+		err := s.with(ctx, key, func(m *month) error {
+			return m.read(ctx, func(tx *reading) error {
+				return tx.each("SELECT namespace, server FROM relay", nil, func(rows *sql.Rows) error {
+					var name history.ServerName
+					err := rows.Scan(&name.Namespace, &name.Name)
+					found[name] = true
+					return err
+				})
+			})
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list servers: %w", err)
 		}
 	}
-	return rows.Err()
+	return slices.SortedFunc(maps.Keys(found), history.ServerName.Compare), nil
 }
 
 // List is a page of records, month by month, newest first.
@@ -143,7 +111,7 @@ type pager struct {
 	oldest, newest monthKey
 	low, high      []byte // the page's records are from low, and before high
 	left           int    // how many more may be read
-	last           history.ID
+	last           history.Position
 	page           history.Page
 	done           bool
 }
@@ -171,9 +139,12 @@ func (p *pager) bound(months []monthKey) bool {
 			p.newest = min(p.newest, monthAt(time.UnixMilli(ceilMillis(until)-1))) // nothing of a month that begins then
 		}
 	}
-	if before := p.q.Before; before != (history.ID{}) {
+	if before := p.q.Before.ID; p.q.Before != (history.Position{}) {
 		if len(p.high) > len(before) || before.Compare(history.ID(p.high)) < 0 {
 			p.high = before[:]
+			if p.q.Before.Namespace != "" { // what else has this ID is read, and left out where it was in a page
+				p.high = append(p.high, 0)
+			}
 		}
 		p.newest = min(p.newest, monthOf(before))
 	}
@@ -194,7 +165,11 @@ func (p *pager) read(ctx context.Context, tx *reading) error {
 		if next == nil || err != nil {
 			return err
 		}
-		if p.full(next.head()) {
+		if !p.behind(next.head()) {
+			next.pop()
+			continue
+		}
+		if p.full() {
 			p.done = true
 			return nil
 		}
@@ -202,18 +177,14 @@ func (p *pager) read(ctx context.Context, tx *reading) error {
 	}
 }
 
-// full ends the page before a record. Records of several namespaces may have one ID, at which no page can begin: such
-// are left to the next page together.
-func (p *pager) full(next *kept) bool {
-	records := p.page.Records
-	switch {
-	case len(records) == p.q.Limit:
-		p.last = records[len(records)-1].ID
-		if next.ID == p.last && records[0].ID != p.last {
-			records = records[:slices.IndexFunc(records, func(r history.Record) bool { return r.ID == p.last })]
-			p.page.Records, p.last = records, records[len(records)-1].ID
-		}
-	case p.left > 0 || next.ID == p.last:
+// behind says whether a record comes after where the page begins.
+func (p *pager) behind(r *kept) bool {
+	return p.q.Before == (history.Position{}) || history.PositionOf(&r.Record).Compare(p.q.Before) < 0
+}
+
+// full ends the page before another record.
+func (p *pager) full() bool {
+	if len(p.page.Records) < p.q.Limit && p.left > 0 {
 		return false
 	}
 	p.page.Next = p.last
@@ -222,7 +193,7 @@ func (p *pager) full(next *kept) bool {
 
 func (p *pager) take(r *kept) {
 	p.left--
-	p.last = r.ID
+	p.last = history.PositionOf(&r.Record)
 	if p.q.Matches(&r.Record) {
 		p.page.Records = append(p.page.Records, r.Record)
 	}
@@ -262,13 +233,30 @@ func (s *stream) fill(tx *reading) error {
 	}
 	s.ended = len(s.buffer) < s.chunk
 	s.chunk = min(2*s.chunk, maxChunk)
-	if len(s.buffer) > 0 {
-		last := &s.buffer[len(s.buffer)-1]
-		s.high = last.ID[:]
-		if s.text == selectAll {
-			s.a = last.space
-		}
+	if len(s.buffer) == 0 {
+		return nil
 	}
+	last := s.buffer[len(s.buffer)-1]
+	s.high = last.ID[:]
+	if s.text == selectAll {
+		return s.complete(tx, &last)
+	}
+	return nil
+}
+
+// complete adds what else has the ID of the last record, in other namespaces, and puts those of one ID in order.
+func (s *stream) complete(tx *reading, last *kept) error {
+	err := tx.each(selectSame, []any{last.ID[:], last.space}, func(rows *sql.Rows) error {
+		r, err := scan(rows)
+		s.buffer = append(s.buffer, r)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(s.buffer, func(a, b kept) int {
+		return history.PositionOf(&b.Record).Compare(history.PositionOf(&a.Record))
+	})
 	return nil
 }
 
@@ -279,7 +267,7 @@ func newest(tx *reading, streams []*stream) (*stream, error) {
 		if err := s.fill(tx); err != nil {
 			return nil, err
 		}
-		if len(s.buffer) > 0 && (first == nil || s.head().ID.Compare(first.head().ID) > 0) {
+		if len(s.buffer) > 0 && (first == nil || history.PositionOf(&s.head().Record).Compare(history.PositionOf(&first.head().Record)) > 0) {
 			first = s
 		}
 	}

@@ -47,6 +47,9 @@ const (
 	// checkpointPages is how long the log grows before what it holds is written into the file: the longer, the more
 	// often a page has been changed by then, and is written once for all.
 	checkpointPages = 8192
+	// maxLogBytes is how long it grows while readers keep it: four times as long as without them. Then they wait until
+	// it is empty: it would grow for as long as they overlap.
+	maxLogBytes = 128 << 20
 )
 
 // month is an open file.
@@ -63,6 +66,8 @@ type month struct {
 
 	reads   *sql.DB
 	readers statements
+	// quiet is held by readers for as long as they look, and locked to have none.
+	quiet sync.RWMutex
 
 	// of the store's mutex
 	refs     int

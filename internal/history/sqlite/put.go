@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 
 	"github.com/tegata-dev/tegata/internal/history"
@@ -107,6 +108,9 @@ func (s *Store) commit(b *batch) error {
 		s.mu.Unlock()
 	}
 	s.feed.add(b.changes)
+	if info, err := os.Stat(b.month.path + "-wal"); err == nil && info.Size() > s.maxLog {
+		_ = b.month.emptyLog() // the batch is on disk; it is tried again after the next one
+	}
 	return nil
 }
 
@@ -169,7 +173,7 @@ func (b *batch) merge(r *history.Record, space int64) error {
 	if err != nil {
 		return err
 	}
-	if old.Server != r.Server {
+	if old.Server != r.Server || history.Contradict(&old.Record, r) {
 		b.stored.Dropped++
 		return nil
 	}

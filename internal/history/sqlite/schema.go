@@ -82,7 +82,8 @@ const (
 	selectRelay = columns + `INDEXED BY by_relay` + joins +
 		`WHERE r.relay = ?1 AND r.kind = ?2 AND r.id >= ?3 AND r.id < ?4 ORDER BY r.id DESC LIMIT ?5 + 0`
 	selectAll = columns + joins +
-		`WHERE r.id >= ?3 AND (r.id, r.space) < (?4, ?1) AND ?2 IS NOT NULL ORDER BY r.id DESC, r.space DESC LIMIT ?5 + 0`
+		`WHERE r.id >= ?3 AND r.id < ?4 AND ?1 + ?2 = 0 ORDER BY r.id DESC, r.space DESC LIMIT ?5 + 0`
+	selectSame = columns + joins + `WHERE r.id = ?1 AND r.space < ?2`
 	selectOpen = columns + `INDEXED BY by_open` + joins +
 		`WHERE r.open_until < ?1 ORDER BY r.open_until LIMIT ?2 + 0`
 )

@@ -43,6 +43,7 @@ type Store struct {
 	// What tests change: settings are added to those of the connections that write.
 	settings []string
 	maxRead  int
+	maxLog   int64
 
 	mu      sync.Mutex
 	closed  bool
@@ -68,7 +69,7 @@ func openWith(ctx context.Context, dir string, settings ...string) (*Store, erro
 		return nil, fmt.Errorf("open history in %s: %w", dir, err)
 	}
 	s := &Store{
-		dir: dir, lock: lock, writer: make(chan struct{}, 1), settings: settings, maxRead: maxRead,
+		dir: dir, lock: lock, writer: make(chan struct{}, 1), settings: settings, maxRead: maxRead, maxLog: maxLogBytes,
 		open: map[monthKey]*month{}, opening: map[monthKey]bool{}, settled: map[monthKey]bool{},
 	}
 	s.idle = sync.NewCond(&s.mu)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/tegata-dev/tegata/internal/history"
 )
@@ -210,7 +209,7 @@ func (f *folding) addTo(number int64, accounts []int64, all []history.Usage) boo
 }
 
 func usageOf(u history.Usage, d delta) history.Usage {
-	u.Connected = time.Duration(d.connected) * time.Millisecond
+	u.Connected = history.TimeOf(d.connected)
 	u.Attempts, u.Failures = uint64(d.attempts), uint64(d.failures) //nolint:gosec // a sum of two is never negative
 	u.First, u.Last = history.Millis(d.first), history.Millis(d.last)
 	return u
@@ -219,10 +218,10 @@ func usageOf(u history.Usage, d delta) history.Usage {
 // sum is the usage of one user in two parts. One that is nothing has no times; parts may be negative, but not sums.
 func sum(a, b history.Usage) history.Usage {
 	if a == (history.Usage{}) || a.First == 0 {
-		b.Connected, b.Attempts, b.Failures = a.Connected+b.Connected, a.Attempts+b.Attempts, a.Failures+b.Failures
+		b.Connected, b.Attempts, b.Failures = history.AddTime(a.Connected, b.Connected), a.Attempts+b.Attempts, a.Failures+b.Failures
 		return b
 	}
-	a.Connected += b.Connected
+	a.Connected = history.AddTime(a.Connected, b.Connected)
 	a.Attempts += b.Attempts // unsigned numbers go round: what is less is right, too
 	a.Failures += b.Failures
 	a.First, a.Last = min(a.First, b.First), max(a.Last, b.Last)

@@ -150,7 +150,7 @@ func (o *options) checkHistory(ctx context.Context) {
 		return
 	}
 	missing := Finding{"history", Warning, "there is no access history: only the newest failures are kept, in the status of users",
-		"docs/history.md"}
+		"docs/history.md#install-it"}
 	service, ok := o.get(ctx, "history", kind, client.ObjectKey{Name: name}, missing)
 	if !ok {
 		return

@@ -70,6 +70,10 @@ func (o *options) checkRights(ctx context.Context) {
 		o.found("rights", OK, "", "you may do all of it in namespace %s", o.Namespace)
 		return
 	}
+	if len(missing) == len(rights) {
+		o.found("rights", Warning, "choose the relay's namespace with -n, or ask for a Role: docs/kubectl-relay.md", "you may do nothing in namespace %s", o.Namespace)
+		return
+	}
 	o.found("rights", Warning, "docs/kubectl-relay.md has a Role", "in namespace %s you may not %s", o.Namespace, strings.Join(missing, ", "))
 }
 
@@ -114,7 +118,7 @@ func (o *options) checkServer(server *v1alpha1.RelayServer) {
 		o.found(check, levelOf(c), "docs/relayserver.md#status", "%s is %s (%s): %s", c.Type, c.Status, c.Reason, c.Message)
 	}
 	if bad == 0 {
-		o.found(check, OK, "", "ready; %d sidecars, %d users, %d devices", server.Status.LiveSidecars, server.Status.Users, server.Status.BoundDevices)
+		o.found(check, OK, "", "ready; live sidecars: %d, users: %d, devices: %d", server.Status.LiveSidecars, server.Status.Users, server.Status.BoundDevices)
 	}
 }
 
@@ -148,7 +152,7 @@ func (o *options) checkSidecars(ctx context.Context) {
 			"%s has not been heard for %s, and admits nobody", liveness.Holder(lease), silent.Round(time.Second))
 	}
 	if live > 0 || len(leases.Items) == 0 {
-		o.found("sidecars", OK, "", "%d are live", live)
+		o.found("sidecars", OK, "", "%d live", live)
 	}
 }
 

@@ -105,6 +105,7 @@ func (o *options) Complete(args []string) error {
 	if !o.limitSet && o.output == "table" {
 		o.limit = defaultRows
 	}
+	o.normalizeWords()
 	now := o.Local(o.Now())
 	var err error
 	if o.sinceTime, err = parseMoment(o.since, now); err != nil {
@@ -114,6 +115,16 @@ func (o *options) Complete(args []string) error {
 		return fmt.Errorf("--until: %w", err)
 	}
 	return nil
+}
+
+// normalizeWords takes words in any case, as --field-selector does: tables and CSV have Success and Viewer.
+func (o *options) normalizeWords() {
+	o.program, o.result, o.output = strings.ToLower(o.program), strings.ToLower(o.result), strings.ToLower(o.output)
+	for _, reason := range v1alpha1.Reasons {
+		if strings.EqualFold(o.reason, string(reason)) {
+			o.reason = string(reason)
+		}
+	}
 }
 
 // Validate refuses words that mean nothing here.

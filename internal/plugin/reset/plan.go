@@ -94,7 +94,7 @@ func (o *options) showNext(users int) error {
 		previous = o.Lang.Of("The removed device may register again.", "解除された端末も再登録できます。")
 	}
 	if users > 1 {
-		previous = o.Lang.Sprintf("%d users are concerned. ", "対象は %d ユーザです。", users) + previous
+		next = o.Lang.Sprintf("%d users are concerned. ", "対象は %d ユーザです。", users) + next
 	}
 	return o.Terminal.Printf("%s %s\n", next, previous)
 }

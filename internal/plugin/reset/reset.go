@@ -64,7 +64,7 @@ func Command(s *shell.Shell) *cobra.Command {
 		Example: example, Args: cobra.MaximumNArgs(2), ValidArgsFunction: s.CompleteUser,
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&o.slotNames, "slot", nil, "Slots to free: pc, mobile or both")
+	flags.StringSliceVar(&o.slotNames, "slot", nil, "Slots to free: pc, mobile, or pc,mobile for both")
 	flags.StringVar(&o.next, "next-device", "", "Only this device may register next: a digest (--next-device=DIGEST), or without one the device of the last DeviceMismatch in the slot")
 	flags.Lookup("next-device").NoOptDefVal = latest
 	flags.StringVar(&o.previous, "previous-device", "deny", "Whether the removed device may register again: deny or allow")

@@ -19,7 +19,7 @@ const (
 		"docs/kubectl-relay.md lists what each verb needs, and kubectl relay doctor what you have"
 	hintNotInstalled = "Tegata is not installed in this cluster, or an older version is: as the cluster's administrator, " +
 		"kubectl apply --server-side -k config/crd"
-	hintNoHistory = "the access-history server is not installed in this cluster: see docs/history.md; " +
+	hintNoHistory = "the access-history server is not installed in this cluster: see docs/history.md#install-it; " +
 		"the newest failures of a user are in its status: kubectl relay why USER"
 	hintUnavailable  = "the API server cannot reach what serves this: kubectl relay doctor"
 	hintUnauthorized = "the cluster does not know you: log in again, or choose another --context"

@@ -19,7 +19,15 @@ import (
 
 // Command is the verb.
 func Command(s *shell.Shell) *cobra.Command {
-	cmd := &cobra.Command{Use: "users", Short: "Import and export many users at once, as CSV"}
+	cmd := &cobra.Command{
+		Use: "users", Short: "Import and export many users at once, as CSV",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return shell.Usage(fmt.Errorf("%s has import and export, not %q", cmd.CommandPath(), args[0]))
+			}
+			return cmd.Help()
+		},
+	}
 	cmd.AddCommand(importCommand(s), exportCommand(s))
 	return cmd
 }

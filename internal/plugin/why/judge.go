@@ -22,6 +22,8 @@ type verdict struct {
 	fine, mended bool
 	// serverFirst is what is wrong with the server: till that is mended, a reset may throw a device out that is well.
 	serverFirst string
+	// notReady is what keeps the user from being Ready, as the manager says it.
+	notReady string
 	// command mends it; empty when no command does. advice says what it does, or what does instead.
 	command string
 	advice  advice
@@ -41,22 +43,55 @@ func failureOf(r *historyv1alpha1.AccessRecord) *v1alpha1.LoginFailure {
 
 // judge says what mends a failure. It is pure.
 func judge(s *subject) verdict {
-	switch {
-	case s.failure == nil:
-		return verdict{code: shell.Done, fine: true}
-	case s.user == nil:
+	if s.failure != nil && s.user == nil {
 		return verdict{code: shell.SomethingElseHelps, advice: noUser(s), command: "kubectl get relayusers"}
-	case s.newest && loggedInSince(s):
-		return verdict{code: shell.Done, fine: true, mended: true}
 	}
-	v := s.remedy()
-	if problem := serverProblem(s); problem != "" {
-		v = verdict{code: shell.SomethingElseHelps, serverFirst: problem, command: "kubectl relay doctor"}
+	if s.elsewhere != "" {
+		return verdict{code: shell.SomethingElseHelps, advice: foreign(s)}
 	}
+	v := s.verdict()
 	if v.command != "" {
 		v.command += " -n " + s.user.Namespace
 	}
 	return v
+}
+
+func (s *subject) verdict() verdict {
+	barred, isBarred := s.barred()
+	switch problem := serverProblem(s); {
+	case s.failure != nil && problem != "" && !s.mended():
+		return verdict{code: shell.SomethingElseHelps, serverFirst: problem, command: "kubectl relay doctor"}
+	case isBarred:
+		return barred
+	case s.failure == nil:
+		return verdict{code: shell.Done, fine: true}
+	case s.mended():
+		return verdict{code: shell.Done, fine: true, mended: true}
+	}
+	return s.remedy()
+}
+
+// mended says that the user has logged in since the last failure.
+func (s *subject) mended() bool { return s.newest && loggedInSince(s) }
+
+// barred is what keeps the user out now, whatever the last failure was: who asks why somebody cannot log in must not
+// be told of a device that was refused last week, or that nothing is wrong.
+func (s *subject) barred() (verdict, bool) {
+	if !s.newest || s.user == nil {
+		return verdict{}, false
+	}
+	if s.user.Spec.Suspended {
+		return verdict{code: shell.SomethingElseHelps, command: "kubectl relay resume " + s.user.Name, advice: advice{
+			"The user is suspended now: every login is refused, and no reset helps. To let the person in again:",
+			"現在、このユーザは利用停止中です。初期化では解消しません。利用を再開する場合："}}, true
+	}
+	ready := meta.FindStatusCondition(s.user.Status.Conditions, v1alpha1.ConditionReady)
+	if ready == nil || ready.Status != metav1.ConditionFalse {
+		return verdict{}, false
+	}
+	return verdict{code: shell.SomethingElseHelps, notReady: ready.Reason + ": " + ready.Message, advice: advice{
+		"The user is not Ready, and cannot log in until that is mended (docs/relayuser.md#status):",
+		"現在、このユーザはログインできる状態 (Ready) にありません。まず次の問題を解消してください (docs/relayuser.md#status)："}}, true
 }
 
 func loggedInSince(s *subject) bool {
@@ -81,6 +116,15 @@ func noUser(s *subject) advice {
 			"初期化では解消しません。ユーザ名の綴り、サーバ、ユーザの状態 (READY) を確認してください。"}
 	}
 	return advice{"The user has been deleted since.", "ユーザはその後削除されています。"}
+}
+
+// foreign is what is said of an attempt that a server tells of as one of another server's user. A sidecar that was taken
+// over can tell so of anybody: what would mend it must not be suggested.
+func foreign(s *subject) advice {
+	return advice{"The attempt was at the server " + s.elsewhere + ", and " + s.user.Name + " is a user of " + s.user.Spec.ServerRef.Name +
+		": do not reset anything for it. Unless the user was moved since, look at who runs " + s.elsewhere + ".",
+		"この試行はサーバ " + s.elsewhere + " のものですが、" + s.user.Name + " はサーバ " + s.user.Spec.ServerRef.Name +
+			" のユーザです。初期化しないでください。"}
 }
 
 // reset is the command that frees slots, for next only where that is given.

@@ -32,6 +32,12 @@ func refused(reason v1alpha1.Reason, changes ...func(*subject)) *subject {
 	return s
 }
 
+func suspend(s *subject) { s.user.Spec.Suspended = true }
+
+func unready(s *subject) {
+	s.user.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "PasswordSecretNotFound", Message: "make it"}}
+}
+
 func later(d time.Duration) *metav1.Time {
 	t := metav1.NewTime(failedAt.Add(d))
 	return &t
@@ -58,24 +64,34 @@ func TestJudge(t *testing.T) {
 		"a viewer without devices": {refused("DeviceAuthUnsupported"), shell.ResetHelps, "kubectl relay reset taro --slot mobile -n relays"},
 		"a viewer without devices, and none is bound": {refused("DeviceAuthUnsupported", func(s *subject) { s.user.Status.Slots = nil }),
 			shell.SomethingElseHelps, `kubectl patch relayuser taro --type=merge -p '{"spec":{"programs":{"viewer":{"unbound":true}}}}' -n relays`},
-		"a removed device":            {refused("DeviceRevoked"), shell.ResetHelps, "kubectl relay reset taro --slot mobile --next-device=" + digest + " -n relays"},
-		"a removed device, not known": {refused("DeviceRevoked", func(s *subject) { s.failure.Digest = "$(reboot)" }), shell.SomethingElseHelps, ""},
-		"registration is closed":      {refused("DeviceNotRegistered"), shell.ResetHelps, "kubectl relay reset taro --slot mobile --next-device=" + digest + " -n relays"},
-		"one device in all":           {refused("SlotNotPermitted"), shell.ResetHelps, "kubectl relay reset taro --slot mobile -n relays"},
-		"a wrong password":            {refused("PasswordMismatch"), shell.SomethingElseHelps, "kubectl relay passwd taro -n relays"},
-		"suspended":                   {refused("UserSuspended"), shell.SomethingElseHelps, "kubectl relay resume taro -n relays"},
-		"too late":                    {refused("OutsideValidity"), shell.SomethingElseHelps, `kubectl patch relayuser taro --type=merge -p '{"spec":{"validFrom":null,"validUntil":null}}' -n relays`},
-		"the far end's program":       {refused("ProgramNotPermitted", func(s *subject) { s.failure.Program = "client" }), shell.SomethingElseHelps, `kubectl patch relayuser taro --type=merge -p '{"spec":{"programs":{"client":true}}}' -n relays`},
-		"an address":                  {refused("SourceAddressDenied"), shell.SomethingElseHelps, `kubectl patch relayuser taro --type=json -p '[{"op":"add","path":"/spec/network/viewer/allowedCIDRs/-","value":"192.0.2.7/32"}]' -n relays`},
-		"an address of IPv6":          {refused("SourceAddressDenied", func(s *subject) { s.failure.SourceAddress = "2001:db8::1" }), shell.SomethingElseHelps, `kubectl patch relayuser taro --type=json -p '[{"op":"add","path":"/spec/network/viewer/allowedCIDRs/-","value":"2001:db8::1/128"}]' -n relays`},
-		"an address that is none":     {refused("SourceAddressDenied", func(s *subject) { s.failure.SourceAddress = "'; reboot #" }), shell.SomethingElseHelps, "kubectl edit relayuser taro -n relays"},
-		"a MAC address":               {refused("MACAddressDenied"), shell.SomethingElseHelps, `kubectl patch relayuser taro --type=json -p '[{"op":"add","path":"/spec/network/viewer/allowedMACs/-","value":"00:11:22:aa:bb:cc"}]' -n relays`},
-		"a proof":                     {refused("DeviceProofInvalid"), shell.SomethingElseHelps, "kubectl logs --all-containers asp1-0 --since-time=2026-11-15T01:36:47Z -n relays"},
-		"a proof, from nowhere":       {refused("DeviceProofInvalid", func(s *subject) { s.failure.Sidecar = "a b" }), shell.SomethingElseHelps, ""},
-		"too many":                    {refused("Throttled"), shell.SomethingElseHelps, "kubectl relay history taro --result failure -n relays"},
-		"a reason of a newer version": {refused("Newer"), shell.SomethingElseHelps, ""},
-		"nobody":                      {refused("UnknownUser", func(s *subject) { s.user = nil }), shell.SomethingElseHelps, "kubectl get relayusers"},
-		"nothing failed":              {&subject{user: &v1alpha1.RelayUser{}}, shell.Done, ""},
+		"a removed device":                   {refused("DeviceRevoked"), shell.ResetHelps, "kubectl relay reset taro --slot mobile --next-device=" + digest + " -n relays"},
+		"told by another user's server":      {refused("DeviceRevoked", func(s *subject) { s.elsewhere = "asp2" }), shell.SomethingElseHelps, ""},
+		"a removed device, not known":        {refused("DeviceRevoked", func(s *subject) { s.failure.Digest = "$(reboot)" }), shell.SomethingElseHelps, ""},
+		"registration is closed":             {refused("DeviceNotRegistered"), shell.ResetHelps, "kubectl relay reset taro --slot mobile --next-device=" + digest + " -n relays"},
+		"one device in all":                  {refused("SlotNotPermitted"), shell.ResetHelps, "kubectl relay reset taro --slot mobile -n relays"},
+		"a wrong password":                   {refused("PasswordMismatch"), shell.SomethingElseHelps, "kubectl relay passwd taro -n relays"},
+		"suspended":                          {refused("UserSuspended", suspend), shell.SomethingElseHelps, "kubectl relay resume taro -n relays"},
+		"resumed since":                      {refused("UserSuspended"), shell.SomethingElseHelps, ""},
+		"another phone, and suspended since": {refused("DeviceMismatch", suspend), shell.SomethingElseHelps, "kubectl relay resume taro -n relays"},
+		"suspended after a login": {refused("DeviceMismatch", suspend, func(s *subject) { s.user.Status.LastLoginTime = later(time.Minute) }),
+			shell.SomethingElseHelps, "kubectl relay resume taro -n relays"},
+		"suspended, nothing failed": {refused("", suspend, func(s *subject) { s.failure = nil }), shell.SomethingElseHelps, "kubectl relay resume taro -n relays"},
+		"suspended, but another attempt is asked about": {refused("DeviceMismatch", suspend, func(s *subject) { s.newest = false }),
+			shell.ResetHelps, "kubectl relay reset taro --slot mobile -n relays"},
+		"a wrong password, and its Secret is gone": {refused("PasswordMismatch", unready), shell.SomethingElseHelps, ""},
+		"its Secret is gone, nothing failed":       {refused("", unready, func(s *subject) { s.failure = nil }), shell.SomethingElseHelps, ""},
+		"too late":                                 {refused("OutsideValidity"), shell.SomethingElseHelps, `kubectl patch relayuser taro --type=merge -p '{"spec":{"validFrom":null,"validUntil":null}}' -n relays`},
+		"the far end's program":                    {refused("ProgramNotPermitted", func(s *subject) { s.failure.Program = "client" }), shell.SomethingElseHelps, `kubectl patch relayuser taro --type=merge -p '{"spec":{"programs":{"client":true}}}' -n relays`},
+		"an address":                               {refused("SourceAddressDenied"), shell.SomethingElseHelps, `kubectl patch relayuser taro --type=json -p '[{"op":"add","path":"/spec/network/viewer/allowedCIDRs/-","value":"192.0.2.7/32"}]' -n relays`},
+		"an address of IPv6":                       {refused("SourceAddressDenied", func(s *subject) { s.failure.SourceAddress = "2001:db8::1" }), shell.SomethingElseHelps, `kubectl patch relayuser taro --type=json -p '[{"op":"add","path":"/spec/network/viewer/allowedCIDRs/-","value":"2001:db8::1/128"}]' -n relays`},
+		"an address that is none":                  {refused("SourceAddressDenied", func(s *subject) { s.failure.SourceAddress = "'; reboot #" }), shell.SomethingElseHelps, "kubectl edit relayuser taro -n relays"},
+		"a MAC address":                            {refused("MACAddressDenied"), shell.SomethingElseHelps, `kubectl patch relayuser taro --type=json -p '[{"op":"add","path":"/spec/network/viewer/allowedMACs/-","value":"00:11:22:aa:bb:cc"}]' -n relays`},
+		"a proof":                                  {refused("DeviceProofInvalid"), shell.SomethingElseHelps, "kubectl logs --all-containers asp1-0 --since-time=2026-11-15T01:36:47Z -n relays"},
+		"a proof, from nowhere":                    {refused("DeviceProofInvalid", func(s *subject) { s.failure.Sidecar = "a b" }), shell.SomethingElseHelps, ""},
+		"too many":                                 {refused("Throttled"), shell.SomethingElseHelps, "kubectl relay history taro --result failure -n relays"},
+		"a reason of a newer version":              {refused("Newer"), shell.SomethingElseHelps, ""},
+		"nobody":                                   {refused("UnknownUser", func(s *subject) { s.user = nil }), shell.SomethingElseHelps, "kubectl get relayusers"},
+		"nothing failed":                           {&subject{user: &v1alpha1.RelayUser{}}, shell.Done, ""},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -108,6 +108,10 @@ func (s *subject) remedyOfAccount() verdict {
 	case v1alpha1.ReasonPasswordMismatch:
 		return noReset("If the person has forgotten the password, set another:", "パスワードを忘れた場合は、再設定してください。", "kubectl relay passwd "+name)
 	case v1alpha1.ReasonUserSuspended:
+		if !s.user.Spec.Suspended {
+			return verdict{advice: advice{"The user has been resumed since: have the person log in again.",
+				"利用はその後再開されています。もう一度ログインしてもらってください。"}}
+		}
 		return noReset("To let the person in again:", "利用を再開する場合：", "kubectl relay resume "+name)
 	case v1alpha1.ReasonOutsideValidity:
 		return noReset("To lift the limits of time:", "有効期間の制限を解除する場合：", s.patch(`{"spec":{"validFrom":null,"validUntil":null}}`))

@@ -14,8 +14,11 @@ func (o *options) say(s *subject, v verdict) error {
 	switch {
 	case v.fine && s.failure == nil && o.id != "":
 		return o.Terminal.Printf(o.Lang.Of("%s: that attempt succeeded.\n", "%s：この接続は成功しています。\n"), name)
-	case v.fine && s.failure == nil:
-		return o.Terminal.Printf(o.Lang.Of("%s: no login has failed.\n", "%s：認証に失敗した接続はありません。\n"), name)
+	case s.failure == nil:
+		if err := o.Terminal.Printf(o.Lang.Of("%s: no login has failed.\n", "%s：認証に失敗した接続はありません。\n"), name); err != nil || v.fine {
+			return err
+		}
+		return o.next(s, v)
 	}
 	if err := o.sentence(name, s.failure); err != nil {
 		return err
@@ -94,6 +97,11 @@ func (o *options) next(s *subject, v verdict) error {
 			return err
 		}
 	}
+	if v.notReady != "" {
+		if err := o.Terminal.Printf("\n  %s\n", screen.Clean(v.notReady)); err != nil {
+			return err
+		}
+	}
 	if v.command == "" {
 		return nil
 	}
@@ -111,12 +119,14 @@ type report struct {
 	Advice      string                 `json:"advice,omitempty"`
 	Command     string                 `json:"command,omitempty"`
 	ServerIsBad string                 `json:"serverProblem,omitempty"`
+	NotReady    string                 `json:"userProblem,omitempty"`
 }
 
 func (v verdict) report(o *options, s *subject) report {
 	r := report{
 		UserName: s.userName, Failure: s.failure, ResetHelps: v.code == shell.ResetHelps,
 		Advice: o.Lang.Of(v.advice.english, v.advice.japanese), Command: v.command, ServerIsBad: v.serverFirst,
+		NotReady: v.notReady,
 	}
 	if s.user != nil {
 		r.User = s.user.Name

@@ -106,6 +106,8 @@ type subject struct {
 	newest      bool
 	server      v1alpha1.RelayServer
 	serverKnown bool
+	// elsewhere is the server that the attempt was at, where it is not the user's.
+	elsewhere string
 }
 
 func (o *options) find(ctx context.Context) (*subject, error) {
@@ -202,6 +204,9 @@ func (o *options) fromRecord(ctx context.Context, r *historyv1alpha1.AccessRecor
 		return nil, fmt.Errorf("get relayuser %s: %w", r.User, err)
 	default:
 		s.user = &user
+		if r.Server != user.Spec.ServerRef.Name {
+			s.elsewhere = r.Server
+		}
 	}
 	return s, nil
 }
