@@ -66,6 +66,9 @@ type month struct {
 
 	reads   *sql.DB
 	readers statements
+	// places are of those who read. There is one connection more than places, on which a statement is prepared: one
+	// who has a connection and waited for another would wait for those who wait likewise.
+	places chan struct{}
 	// quiet is held by readers for as long as they look, and locked to have none.
 	quiet sync.RWMutex
 
@@ -160,9 +163,9 @@ func openMonth(ctx context.Context, key monthKey, path string, settings ...strin
 		return nil, errors.Join(err, writeDB.Close())
 	}
 	writeDB.SetMaxIdleConns(0) // who stops writing gives the memory back
-	reads.SetMaxOpenConns(readers)
+	reads.SetMaxOpenConns(readers + 1)
 	reads.SetMaxIdleConns(1)
-	m := &month{key: key, path: path, writeDB: writeDB, reads: reads, fold: newFolding()}
+	m := &month{key: key, path: path, writeDB: writeDB, reads: reads, places: make(chan struct{}, readers), fold: newFolding()}
 	m.readers.prepare = reads.PrepareContext
 	if err := m.prepare(ctx); err != nil {
 		return nil, errors.Join(err, m.close())

@@ -16,6 +16,12 @@ func (m *month) read(ctx context.Context, f func(*reading) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	select {
+	case m.places <- struct{}{}:
+		defer func() { <-m.places }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	m.quiet.RLock()
 	defer m.quiet.RUnlock()
 	tx, err := m.reads.BeginTx(context.WithoutCancel(ctx), nil)

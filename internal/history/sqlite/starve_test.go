@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tegata-dev/tegata/internal/history"
 )
@@ -49,4 +50,35 @@ func TestReadersDoNotHoldTheLog(t *testing.T) {
 	}
 	cancel()
 	reading.Wait()
+}
+
+// TestManyReadersOfANewMonth has more of them than connections prepare their statements at a time: none may hold the
+// connection that another one waits for.
+func TestManyReadersOfANewMonth(t *testing.T) {
+	dir := t.TempDir()
+	for range 10 {
+		s := openStore(t, dir)
+		put(t, s, attempts(0, 100)...)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		var reading sync.WaitGroup
+		for n := range 4 * readers {
+			reading.Go(func() {
+				filter := history.Filter{Result: []history.Result{"", history.Success, history.Failure}[n%3], Program: []string{"", "viewer"}[n%2]}
+				if _, err := s.List(ctx, history.Query{Filter: filter, Limit: 10}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		done := make(chan struct{})
+		go func() { reading.Wait(); close(done) }()
+		select {
+		case <-done:
+		case <-ctx.Done():
+			t.Fatal("readers wait for each other")
+		}
+		cancel()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
