@@ -86,10 +86,11 @@ func TestLostRecordsAreShown(t *testing.T) {
 		{Lease: first.Name, LostRecords: 1 << 40}, {Lease: "asp1-sidecar-third", LostRecords: 1},
 	}})
 
-	// While no sidecar lives, what was last known stays.
+	// While no sidecar lives, what was last known stays. The one that records nothing goes first: alone, it would be
+	// the word of all that live.
+	w.delete(plain)
 	w.delete(first)
 	w.delete(w.recording("third", "", ""))
-	w.delete(plain)
 	w.serverBecomes(v1alpha1.ConditionSidecarsLive, metav1.ConditionFalse, v1alpha1.ReasonNoLiveSidecar, "")
 	w.serverBecomes(v1alpha1.ConditionHistoryComplete, metav1.ConditionFalse, v1alpha1.ReasonRecordsLost, "")
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/tegata-dev/tegata/internal/testenv/spawner"
 )
 
 // Options say what control plane to start.
@@ -34,7 +36,7 @@ type Options struct {
 type ControlPlane struct {
 	options   Options
 	authority *authority
-	spawner   *spawner
+	spawner   *spawner.Spawner
 
 	etcdPort, peerPort, apiPort, managerPort *port
 	etcd, apiServer, controllerManager       *Process
@@ -53,7 +55,7 @@ func StartControlPlane(ctx context.Context, options Options) (*ControlPlane, err
 	if err != nil {
 		return nil, fmt.Errorf("start a control plane: %w", err)
 	}
-	cp := &ControlPlane{options: options, spawner: newSpawner()}
+	cp := &ControlPlane{options: options, spawner: spawner.New(errStopped)}
 	if err := cp.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start a control plane: %w", err), cp.Stop())
 	}
@@ -153,7 +155,7 @@ func (cp *ControlPlane) Stop() error {
 	for _, p := range slices.Backward(cp.processes) {
 		errs = append(errs, p.Kill())
 	}
-	cp.spawner.close()
+	cp.spawner.Close()
 	for _, p := range cp.ports {
 		errs = append(errs, p.release())
 	}

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/tegata-dev/tegata/internal/testenv/spawner"
 )
 
 // readyPoll is how often a starting process is asked whether it is ready.
@@ -34,52 +35,14 @@ type Command struct {
 type Process struct {
 	command Command
 	logPath string
-	spawner *spawner
+	spawner *spawner.Spawner
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd // as it was last started; nil before
 	exited chan struct{}
 }
 
-// spawner starts processes from one OS thread. The kernel ties a parent-death signal to the thread that
-// forked, not to the process: on any other thread the Go runtime might end it and with it the children.
-type spawner struct {
-	starts chan func()
-	closed chan struct{}
-}
-
-var errSpawnerClosed = errors.New("the control plane is stopped")
-
-func newSpawner() *spawner {
-	s := &spawner{starts: make(chan func()), closed: make(chan struct{})}
-	go s.run()
-	return s
-}
-
-func (s *spawner) run() {
-	runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-	for {
-		select {
-		case start := <-s.starts:
-			start()
-		case <-s.closed:
-			return
-		}
-	}
-}
-
-func (s *spawner) start(cmd *exec.Cmd) error {
-	result := make(chan error, 1)
-	select {
-	case s.starts <- func() { result <- cmd.Start() }:
-		return <-result
-	case <-s.closed:
-		return errSpawnerClosed
-	}
-}
-
-// close ends the thread, and with it what was started meanwhile.
-func (s *spawner) close() { close(s.closed) }
+var errStopped = errors.New("the control plane is stopped")
 
 // start runs the program and waits until it is ready, or has exited, or ctx ends.
 func (p *Process) start(ctx context.Context) error {
@@ -103,7 +66,7 @@ func (p *Process) spawn() error {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = ownGroup()
 
-	if err := p.spawner.start(cmd); err != nil {
+	if err := p.spawner.Start(cmd); err != nil {
 		return err
 	}
 	exited := make(chan struct{})

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tegata-dev/tegata/internal/testenv/spawner"
 )
 
 // Options are how a server is started.
@@ -26,12 +28,14 @@ type Options struct {
 	Settings map[string]string
 }
 
+var errStopped = errors.New("the server is stopped")
+
 // Server is a PostgreSQL server, a child of this process, which the kernel kills when this process dies.
 type Server struct {
 	dir, bin string
 	owner    *owner
 	settings map[string]string
-	spawner  *spawner
+	spawner  *spawner.Spawner
 	created  atomic.Int64 // databases
 
 	mu     sync.Mutex
@@ -59,7 +63,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, bin: bin, owner: who, settings: settings(dir, o), spawner: newSpawner()}
+	s := &Server{dir: dir, bin: bin, owner: who, settings: settings(dir, o), spawner: spawner.New(errStopped)}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if err := s.create(ctx); err != nil {
@@ -150,7 +154,7 @@ func (s *Server) spawn() error {
 	defer log.Close() //nolint:errcheck // the child holds a copy; nothing is written here
 	cmd := exec.Command(filepath.Join(s.bin, "postgres"), args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = s.dir, log, log, s.owner.attributes()
-	if err := s.spawner.start(cmd); err != nil {
+	if err := s.spawner.Start(cmd); err != nil {
 		return fmt.Errorf("start PostgreSQL: %w", err)
 	}
 	exited := make(chan struct{})
@@ -185,7 +189,7 @@ func (s *Server) Shutdown() error {
 // Stop shuts the server down and removes all it has kept.
 func (s *Server) Stop() error {
 	err := s.Kill()
-	s.spawner.close()
+	s.spawner.Close()
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
