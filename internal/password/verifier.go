@@ -11,8 +11,7 @@ import (
 // Options of a Verifier. The zero value has usable defaults.
 type Options struct {
 	// Slots is how many hashes are computed at once. Default: the usable cores less one, at least one,
-	// so that a flood of logins leaves a core for everything else. An imported argon2id hash with more
-	// than one lane computes on as many cores, at most four, in its one slot.
+	// so that a flood of logins leaves a core for everything else.
 	Slots int
 	// Queue is how many ordinary attempts may wait for a slot. Default: 16 for each slot, which is about
 	// half a second of hashes of the default parameters. Negative: none may.
@@ -79,15 +78,17 @@ func (v *Verifier) Verify(ctx context.Context, h Hash, password []byte, p Priori
 		return false, fmt.Errorf("read password hash: %w", err)
 	}
 	input, possible := candidate(password)
-	match := v.compute(s, input)
+	match := false
+	v.compute(s.algorithm(), func(mem *arena) { match = v.match(s, input, mem) })
 	return match && possible && known, nil
 }
 
-func (v *Verifier) compute(s scheme, input []byte) bool {
+// compute runs f in one of the slots, which the caller has, with the slot's memory.
+func (v *Verifier) compute(algorithm Algorithm, f func(*arena)) {
 	mem := v.arenas.get()
 	defer v.arenas.put(mem)
-	defer v.metrics.computes(s.algorithm(), time.Now())()
-	return v.match(s, input, mem)
+	defer v.metrics.computes(algorithm, time.Now())()
+	aside(func() { f(mem) })
 }
 
 // Hash makes a hash of a new password with the default parameters and a fresh salt, as New does, in one
@@ -101,10 +102,9 @@ func (v *Verifier) Hash(ctx context.Context, password []byte) (Hash, error) {
 		return Hash{}, err
 	}
 	defer v.gate.release()
-	mem := v.arenas.get()
-	defer v.arenas.put(mem)
-	defer v.metrics.computes(Argon2id, time.Now())()
-	return hashWith(mem, input), nil
+	var h Hash
+	v.compute(Argon2id, func(mem *arena) { h = hashWith(mem, input) })
+	return h, nil
 }
 
 // New makes a hash of a new password with the default parameters (argon2id, m=19456, t=2, p=1) and a
