@@ -8,6 +8,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tegata-dev/tegata/internal/history"
 )
@@ -27,14 +28,14 @@ type storedChange struct {
 
 	Type              history.ChangeType
 	Namespace, Server string
-	Record            history.Record
+	Record            *history.Record
 }
 
 func (l *changeLog) empty() bool { return len(l.changes) == 0 }
 
 // add notes what a touch has changed.
 func (l *changeLog) add(t *touch) {
-	c := storedChange{Type: history.Modified, Namespace: t.now.Namespace, Server: t.now.Server, Record: t.now}
+	c := storedChange{Type: history.Modified, Namespace: t.now.Namespace, Server: t.now.Server, Record: &t.now}
 	if t.old == nil {
 		c.Type = history.Added
 	}
@@ -90,8 +91,17 @@ func (l *changeLog) queue(batch *pgx.Batch) error {
 
 // Version is that of the newest change. See history.Store.
 func (s *Store) Version(ctx context.Context) (uint64, error) {
+	var newest uint64
+	err := s.quick.with(ctx, func(conn *pgxpool.Conn) (err error) {
+		newest, err = versionOf(ctx, conn)
+		return err
+	})
+	return newest, err
+}
+
+func versionOf(ctx context.Context, conn *pgxpool.Conn) (uint64, error) {
 	var newest int64
-	if err := s.pool.QueryRow(ctx, "SELECT "+newestVersion).Scan(&newest); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT "+newestVersion).Scan(&newest); err != nil {
 		return 0, fmt.Errorf("read the version: %w", err)
 	}
 	return uint64(newest), nil //nolint:gosec // it counts up from 0
@@ -131,7 +141,11 @@ func (s *Store) Changes(ctx context.Context, after uint64, limit int) ([]history
 func (s *Store) changesAfter(ctx context.Context, after uint64, limit int) ([]history.Change, error) {
 	var found []history.Change
 	for first := true; len(found) < limit; first = false {
-		rows, err := s.changeRows(ctx, after, first)
+		var rows []changeRow
+		err := s.quick.with(ctx, func(conn *pgxpool.Conn) (err error) {
+			rows, err = changeRows(ctx, conn, after, first)
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -156,8 +170,8 @@ type changeRow struct {
 
 // changeRows are some rows with changes after a version. It asks whether the version is one whose changes are kept
 // when check says so.
-func (s *Store) changeRows(ctx context.Context, after uint64, check bool) ([]changeRow, error) {
-	rows, err := s.pool.Query(ctx, `SELECT first, last, changes FROM changes WHERE last > $1 ORDER BY last LIMIT 4`, int64(min(after, 1<<62))) //nolint:gosec // bounded
+func changeRows(ctx context.Context, conn *pgxpool.Conn, after uint64, check bool) ([]changeRow, error) {
+	rows, err := conn.Query(ctx, `SELECT first, last, changes FROM changes WHERE last > $1 ORDER BY last LIMIT 4`, int64(min(after, 1<<62))) //nolint:gosec // bounded
 	if err != nil {
 		return nil, fmt.Errorf("read changes: %w", err)
 	}
@@ -172,7 +186,7 @@ func (s *Store) changeRows(ctx context.Context, after uint64, check bool) ([]cha
 		return nil, history.ErrTooOld
 	}
 	if len(found) == 0 {
-		if newest, err := s.Version(ctx); err != nil || newest < after {
+		if newest, err := versionOf(ctx, conn); err != nil || newest < after {
 			return nil, errors.Join(err, history.ErrTooOld)
 		}
 	}
@@ -195,6 +209,7 @@ func (r *changeRow) appendAfter(found []history.Change, after uint64, limit int)
 }
 
 func (c *storedChange) change(version uint64) history.Change {
-	c.Record.Namespace, c.Record.Server = c.Namespace, c.Server
-	return history.Change{Version: version, Type: c.Type, Record: c.Record}
+	r := *c.Record
+	r.Namespace, r.Server = c.Namespace, c.Server
+	return history.Change{Version: version, Type: c.Type, Record: r}
 }
