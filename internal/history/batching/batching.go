@@ -152,14 +152,19 @@ func (l *Line) together(some []*batch) ([]history.Stored, error) {
 	defer cancel()
 	var waiting atomic.Int64
 	waiting.Store(int64(len(some)))
-	all := make([][]history.Record, len(some))
+	all, stops := make([][]history.Record, len(some)), make([]func() bool, len(some))
 	for i, b := range some {
 		all[i] = b.records
-		defer context.AfterFunc(b.ctx, func() {
+		stops[i] = context.AfterFunc(b.ctx, func() {
 			if waiting.Add(-1) == 0 {
 				cancel()
 			}
-		})()
+		})
 	}
+	defer func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}()
 	return l.writer.Write(ctx, all)
 }
