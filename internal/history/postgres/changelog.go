@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -35,7 +37,7 @@ func (l *changeLog) empty() bool { return len(l.changes) == 0 }
 
 // add notes what a touch has changed.
 func (l *changeLog) add(t *touch) {
-	c := storedChange{Type: history.Modified, Namespace: t.now.Namespace, Server: t.now.Server, Record: &t.now}
+	c := storedChange{Type: history.Modified, Namespace: t.now.Namespace, Server: t.now.Server, Record: &t.now.Record}
 	if t.old == nil {
 		c.Type = history.Added
 	}
@@ -72,21 +74,27 @@ func startOver(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// queue adds the statements to a batch. Their transaction must hold the lock: then versions have no gaps, and become
-// visible in their order.
-func (l *changeLog) queue(batch *pgx.Batch) error {
-	for rest := l.changes; len(rest) > 0; {
-		some := rest[:min(rowChanges, len(rest))]
-		rest = rest[len(some):]
-		encoded, err := cbor.Marshal(some)
-		if err != nil {
-			return fmt.Errorf("encode changes: %w", err)
+// encode makes the rows of the table, in which numbers start at zero.
+func (l *changeLog) encode() (rows []changeRow, err error) {
+	const size = 320 // more than most have
+	for some := range slices.Chunk(l.changes, rowChanges) {
+		buffer := bytes.NewBuffer(make([]byte, 0, len(some)*size))
+		if err := cbor.MarshalToBuffer(some, buffer); err != nil {
+			return nil, fmt.Errorf("encode changes: %w", err)
 		}
-		batch.Queue(addChanges, int64(len(some)), encoded)
+		rows = append(rows, changeRow{last: int64(len(some)), changes: buffer.Bytes()})
+	}
+	return rows, nil
+}
+
+// queueChanges adds the statements to a batch. Their transaction must hold the lock: then versions have no gaps, and
+// become visible in their order.
+func queueChanges(batch *pgx.Batch, rows []changeRow) {
+	for _, r := range rows {
+		batch.Queue(addChanges, r.last, r.changes)
 	}
 	batch.Queue(pruneChanges, int64(keptChanges))
 	batch.Queue(notify)
-	return nil
 }
 
 // Version is that of the newest change. See history.Store.

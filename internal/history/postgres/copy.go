@@ -13,7 +13,7 @@ import (
 type copied struct{ b []byte }
 
 // rowSize is more than most rows have.
-const rowSize = 512
+const rowSize = 384
 
 func newCopied(rows int) *copied {
 	const signature = "PGCOPY\n\xff\r\n\x00"

@@ -72,7 +72,7 @@ func idsByMonth(puts [][]history.Record) monthIDs {
 // touch is what becomes of one record: old is nil when it is new.
 type touch struct {
 	old    *row
-	now    history.Record
+	now    row    // its stream is not known yet
 	server server // of now
 	met    bool   // it is among those that were touched
 }
@@ -135,7 +135,7 @@ func (in *intake) takeKept(ctx context.Context, w *writer, rows pgx.Rows) error 
 	kept, err := w.store.collect(ctx, w.tx, rows)
 	for i := range kept {
 		r := &kept[i]
-		in.byKey[r.key()] = &touch{old: r, now: r.Record, server: server{id: r.stream.server, ns: r.stream.ns}}
+		in.byKey[r.key()] = &touch{old: r, now: row{Record: r.Record}, server: server{id: r.stream.server, ns: r.stream.ns}}
 	}
 	return err
 }
@@ -167,18 +167,18 @@ func (in *intake) merge(ctx context.Context, w *writer, records []history.Record
 			in.servers[of] = v
 		}
 		t := in.byKey[key{v.ns, r.ID}]
-		if r.Start() < v.expired || w.store.names.covers(r) || t != nil && (t.server.id != v.id || history.Contradict(&t.now, r)) {
+		if r.Start() < v.expired || w.store.names.covers(r) || t != nil && (t.server.id != v.id || history.Contradict(&t.now.Record, r)) {
 			stored.Dropped++
 			continue
 		}
 		if t == nil {
-			t = &touch{now: *r, server: v}
+			t = &touch{now: row{Record: *r}, server: v}
 			in.byKey[key{v.ns, r.ID}] = t
 			stored.New++
-		} else if merged := history.Merge(t.now, *r); merged == t.now {
+		} else if merged := history.Merge(t.now.Record, *r); merged == t.now.Record {
 			stored.Same++
 		} else {
-			t.now = merged
+			t.now.Record = merged
 			stored.Changed++
 		}
 		if !t.met {

@@ -2,8 +2,10 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -56,18 +58,19 @@ func (w *writer) apply(ctx context.Context, touched []*touch) error {
 	fresh := map[month]*copied{}
 	batch := &pgx.Batch{}
 	for _, t := range touched {
-		if t.old != nil && t.old.Record == t.now {
+		if t.old != nil && t.old.Record == t.now.Record {
 			continue
 		}
 		of, err := w.stream(ctx, t)
 		if err != nil {
 			return err
 		}
-		now := &row{Record: t.now, stream: of}
+		t.now.stream = of
+		now := &t.now
 		if t.old == nil {
 			m := now.month()
 			if fresh[m] == nil {
-				fresh[m] = newCopied(len(touched))
+				fresh[m] = newCopied(len(touched) / (1 + len(fresh)))
 			}
 			fresh[m].add(now)
 		} else {
@@ -79,20 +82,32 @@ func (w *writer) apply(ctx context.Context, touched []*touch) error {
 	if log.empty() {
 		return nil
 	}
-	if err := w.insert(ctx, fresh); err != nil {
+	changes, err := w.insert(ctx, fresh, log)
+	if err != nil {
 		return err
 	}
 	sum.queue(batch)
-	if err := log.queue(batch); err != nil {
-		return err
-	}
+	queueChanges(batch, changes)
 	if err := w.tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("write records: %w", err)
 	}
 	return sum.repair(ctx, w.tx, w.store)
 }
 
-func (w *writer) insert(ctx context.Context, fresh map[month]*copied) error {
+// insert inserts records. While the database does, it encodes the changes.
+func (w *writer) insert(ctx context.Context, fresh map[month]*copied, log *changeLog) ([]changeRow, error) {
+	var (
+		encoding  sync.WaitGroup
+		changes   []changeRow
+		malformed error
+	)
+	encoding.Go(func() { changes, malformed = log.encode() })
+	err := w.copy(ctx, fresh)
+	encoding.Wait()
+	return changes, errors.Join(err, malformed)
+}
+
+func (w *writer) copy(ctx context.Context, fresh map[month]*copied) error {
 	for m, rows := range fresh {
 		if _, err := w.tx.Conn().PgConn().CopyFrom(ctx, rows.reader(), copyInto(m)); err != nil {
 			return fmt.Errorf("insert records: %w", err)
