@@ -96,7 +96,8 @@ func (a *attempts) sourceOfMobile(user int) string {
 	return netip.AddrFrom16(address).String()
 }
 
-// pageQueries are the pages that an administrator asks for. Each call of one is about another user.
+// pageQueries are the pages that an administrator asks for. Each call of one is about another user. Those by a viewer
+// or an address, which no index knows, hold what is found among so many records, and may have a next one.
 var pageQueries = []struct {
 	what string
 	of   func(a *attempts, n int) history.Filter
@@ -132,7 +133,16 @@ var pageQueries = []struct {
 	{"a namespace's, of a reason", func(*attempts, int) history.Filter {
 		return history.Filter{Namespace: benchNamespace, Reason: "DeviceMismatch"}
 	}},
+	{"a namespace's mobile viewers'", func(*attempts, int) history.Filter {
+		return history.Filter{Namespace: benchNamespace, Viewer: "mobile"}
+	}},
+	{nowhere, func(_ *attempts, n int) history.Filter {
+		return history.Filter{Namespace: benchNamespace, SourceAddress: fmt.Sprintf("198.51.100.%d", n%256)}
+	}},
 }
+
+// nowhere is a page that as many records are looked at for as for any, and that has none.
+const nowhere = "a namespace's, from an address that none has"
 
 func (a *attempts) ofUser(n int) history.Filter {
 	return history.Filter{Namespace: benchNamespace, User: userName(n * 7919 % a.users)}
@@ -159,14 +169,11 @@ func pageRows(ctx context.Context, rounds int, small, large history.Store, few, 
 				found += len(page.Records)
 			}
 		}
-		if found == 0 {
+		if found == 0 && q.what != nowhere {
 			return rows, fmt.Errorf("%s page: there is nothing on it", q.what)
 		}
-		first := Row{What: q.what + " page, 95 of 100", Unit: nanoseconds, Figure: Figure(quantile(times[1], 0.95)), Bound: figureAtMost(maxPageTime)}
-		if f := q.of(many, 0); !f.Indexed() { // no filter of the manual's page: so many records are read at most
-			first.Bound = nil
-		}
-		rows = append(rows, first,
+		rows = append(rows,
+			Row{What: q.what + " page, 95 of 100", Unit: nanoseconds, Figure: Figure(quantile(times[1], 0.95)), Bound: figureAtMost(maxPageTime)},
 			Row{What: q.what + " page, median", Unit: nanoseconds, Figure: Figure(median(times[1])), Floor: Figure(median(times[0])), Bound: ratioAtMost(maxPageSlope)})
 	}
 	rows[1].Note = fmt.Sprintf("%d records of %d users in a year; the floor is the same page among %d of %d", many.made, many.users, few.made, few.users)

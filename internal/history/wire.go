@@ -48,7 +48,8 @@ func Append(b []byte, r *Record) ([]byte, error) {
 
 // Decode is the records of a sequence, at most MaxBatch. Its error is ErrMalformed. They are not valid for that.
 func Decode(b []byte) ([]Record, error) {
-	var records []Record
+	const small = 160 // bytes of a record
+	records := make([]Record, 0, min(1+len(b)/small, MaxBatch))
 	decoder := decoding.NewDecoder(bytes.NewReader(b))
 	for {
 		var r Record

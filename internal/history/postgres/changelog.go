@@ -1,13 +1,16 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tegata-dev/tegata/internal/history"
 )
@@ -27,14 +30,14 @@ type storedChange struct {
 
 	Type              history.ChangeType
 	Namespace, Server string
-	Record            history.Record
+	Record            *history.Record
 }
 
 func (l *changeLog) empty() bool { return len(l.changes) == 0 }
 
 // add notes what a touch has changed.
 func (l *changeLog) add(t *touch) {
-	c := storedChange{Type: history.Modified, Namespace: t.now.Namespace, Server: t.now.Server, Record: t.now}
+	c := storedChange{Type: history.Modified, Namespace: t.now.Namespace, Server: t.now.Server, Record: &t.now.Record}
 	if t.old == nil {
 		c.Type = history.Added
 	}
@@ -71,27 +74,42 @@ func startOver(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// queue adds the statements to a batch. Their transaction must hold the lock: then versions have no gaps, and become
-// visible in their order.
-func (l *changeLog) queue(batch *pgx.Batch) error {
-	for rest := l.changes; len(rest) > 0; {
-		some := rest[:min(rowChanges, len(rest))]
-		rest = rest[len(some):]
-		encoded, err := cbor.Marshal(some)
-		if err != nil {
-			return fmt.Errorf("encode changes: %w", err)
+// encode makes the rows of the table, in which numbers start at zero.
+func (l *changeLog) encode() (rows []changeRow, err error) {
+	const size = 320 // more than most have
+	for some := range slices.Chunk(l.changes, rowChanges) {
+		buffer := bytes.NewBuffer(make([]byte, 0, len(some)*size))
+		if err := cbor.MarshalToBuffer(some, buffer); err != nil {
+			return nil, fmt.Errorf("encode changes: %w", err)
 		}
-		batch.Queue(addChanges, int64(len(some)), encoded)
+		rows = append(rows, changeRow{last: int64(len(some)), changes: buffer.Bytes()})
+	}
+	return rows, nil
+}
+
+// queueChanges adds the statements to a batch. Their transaction must hold the lock: then versions have no gaps, and
+// become visible in their order.
+func queueChanges(batch *pgx.Batch, rows []changeRow) {
+	for _, r := range rows {
+		batch.Queue(addChanges, r.last, r.changes)
 	}
 	batch.Queue(pruneChanges, int64(keptChanges))
 	batch.Queue(notify)
-	return nil
 }
 
 // Version is that of the newest change. See history.Store.
 func (s *Store) Version(ctx context.Context) (uint64, error) {
+	var newest uint64
+	err := s.quick.with(ctx, func(conn *pgxpool.Conn) (err error) {
+		newest, err = versionOf(ctx, conn)
+		return err
+	})
+	return newest, err
+}
+
+func versionOf(ctx context.Context, conn *pgxpool.Conn) (uint64, error) {
 	var newest int64
-	if err := s.pool.QueryRow(ctx, "SELECT "+newestVersion).Scan(&newest); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT "+newestVersion).Scan(&newest); err != nil {
 		return 0, fmt.Errorf("read the version: %w", err)
 	}
 	return uint64(newest), nil //nolint:gosec // it counts up from 0
@@ -131,7 +149,11 @@ func (s *Store) Changes(ctx context.Context, after uint64, limit int) ([]history
 func (s *Store) changesAfter(ctx context.Context, after uint64, limit int) ([]history.Change, error) {
 	var found []history.Change
 	for first := true; len(found) < limit; first = false {
-		rows, err := s.changeRows(ctx, after, first)
+		var rows []changeRow
+		err := s.quick.with(ctx, func(conn *pgxpool.Conn) (err error) {
+			rows, err = changeRows(ctx, conn, after, first)
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -156,8 +178,8 @@ type changeRow struct {
 
 // changeRows are some rows with changes after a version. It asks whether the version is one whose changes are kept
 // when check says so.
-func (s *Store) changeRows(ctx context.Context, after uint64, check bool) ([]changeRow, error) {
-	rows, err := s.pool.Query(ctx, `SELECT first, last, changes FROM changes WHERE last > $1 ORDER BY last LIMIT 4`, int64(min(after, 1<<62))) //nolint:gosec // bounded
+func changeRows(ctx context.Context, conn *pgxpool.Conn, after uint64, check bool) ([]changeRow, error) {
+	rows, err := conn.Query(ctx, `SELECT first, last, changes FROM changes WHERE last > $1 ORDER BY last LIMIT 4`, int64(min(after, 1<<62))) //nolint:gosec // bounded
 	if err != nil {
 		return nil, fmt.Errorf("read changes: %w", err)
 	}
@@ -172,7 +194,7 @@ func (s *Store) changeRows(ctx context.Context, after uint64, check bool) ([]cha
 		return nil, history.ErrTooOld
 	}
 	if len(found) == 0 {
-		if newest, err := s.Version(ctx); err != nil || newest < after {
+		if newest, err := versionOf(ctx, conn); err != nil || newest < after {
 			return nil, errors.Join(err, history.ErrTooOld)
 		}
 	}
@@ -195,6 +217,7 @@ func (r *changeRow) appendAfter(found []history.Change, after uint64, limit int)
 }
 
 func (c *storedChange) change(version uint64) history.Change {
-	c.Record.Namespace, c.Record.Server = c.Namespace, c.Server
-	return history.Change{Version: version, Type: c.Type, Record: c.Record}
+	r := *c.Record
+	r.Namespace, r.Server = c.Namespace, c.Server
+	return history.Change{Version: version, Type: c.Type, Record: r}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tegata-dev/tegata/internal/history"
 )
@@ -78,10 +79,13 @@ func (s *Store) Forget(ctx context.Context, who history.Person, now time.Time) (
 	if err := s.bury(ctx, who, now); err != nil {
 		return 0, fmt.Errorf("note whom to forget: %w", err)
 	}
-	if err := s.refresh(ctx); err != nil {
-		return 0, err
-	}
-	months, err := s.allMonths(ctx, who.Namespace)
+	var months []month
+	err := s.reads.with(ctx, func(conn *pgxpool.Conn) (err error) {
+		if err = s.refresh(ctx, conn); err == nil {
+			months, err = s.allMonths(ctx, conn, who.Namespace)
+		}
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -116,8 +120,8 @@ func (s *Store) bury(ctx context.Context, who history.Person, now time.Time) err
 }
 
 // allMonths are the months in which a namespace has records.
-func (s *Store) allMonths(ctx context.Context, namespace string) ([]month, error) {
-	rows, err := s.pool.Query(ctx, "SELECT DISTINCT month FROM stream_months WHERE stream = ANY($1) ORDER BY month",
+func (s *Store) allMonths(ctx context.Context, conn *pgxpool.Conn, namespace string) ([]month, error) {
+	rows, err := conn.Query(ctx, "SELECT DISTINCT month FROM stream_months WHERE stream = ANY($1) ORDER BY month",
 		idsOf(s.registry.matching(&history.Filter{Namespace: namespace})))
 	if err != nil {
 		return nil, fmt.Errorf("read months: %w", err)
@@ -137,7 +141,11 @@ const forgetTimeout = "10min"
 
 // forgetMonth erases a person's records of a month.
 func (s *Store) forgetMonth(ctx context.Context, m month, who history.Person) (int, error) {
-	ids, err := s.idsOfPerson(ctx, m, who)
+	var ids [][16]byte
+	err := s.reads.with(ctx, func(conn *pgxpool.Conn) (err error) {
+		ids, err = s.idsOfPerson(ctx, conn, m, who)
+		return err
+	})
 	if isMonthMissing(err) {
 		return 0, nil
 	}
@@ -153,9 +161,9 @@ func (s *Store) forgetMonth(ctx context.Context, m month, who history.Person) (i
 }
 
 // idsOfPerson reads without the lock: none can come in any more, because the tombstone is there.
-func (s *Store) idsOfPerson(ctx context.Context, m month, who history.Person) (ids [][16]byte, err error) {
+func (s *Store) idsOfPerson(ctx context.Context, conn *pgxpool.Conn, m month, who history.Person) (ids [][16]byte, err error) {
 	streams := idsOf(s.registry.matching(&history.Filter{Namespace: who.Namespace}))
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		for _, statement := range []string{"SET LOCAL statement_timeout = '" + forgetTimeout + "'", "SET LOCAL enable_seqscan = on"} {
 			if _, err := tx.Exec(ctx, statement); err != nil {
 				return err

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tegata-dev/tegata/internal/history"
 )
@@ -20,12 +21,15 @@ func (s *Store) Get(ctx context.Context, namespace string, id history.ID) (histo
 	if !storable(namespace) {
 		return history.Record{}, history.ErrNotFound
 	}
-	rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT %s FROM %s r WHERE r.id = $1 AND r.ns = (SELECT n.id FROM namespaces n WHERE n.name = $2)`,
-		selected, monthOfID(id).table()), uuidOf(id), namespace)
-	if err != nil {
-		return history.Record{}, noSuch(err)
-	}
-	found, err := s.collect(ctx, s.pool, rows)
+	var found []row
+	err := s.reads.with(ctx, func(conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, fmt.Sprintf(`SELECT %s FROM %s r WHERE r.id = $1 AND r.ns = (SELECT n.id FROM namespaces n WHERE n.name = $2)`,
+			selected, monthOfID(id).table()), uuidOf(id), namespace)
+		if err == nil {
+			found, err = s.collect(ctx, conn, rows)
+		}
+		return err
+	})
 	if err != nil {
 		return history.Record{}, noSuch(err)
 	}
@@ -47,21 +51,25 @@ func noSuch(err error) error {
 func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
 
 // maxRead bounds how many records are read for a page of which not all match.
-const maxRead = 4000
+const maxRead = 2000
 
 // List is a page of records. See history.Store.
 func (s *Store) List(ctx context.Context, q history.Query) (history.Page, error) {
-	for _, text := range []string{q.Namespace, q.Server, q.User, q.Program, string(q.Result), q.Reason} {
+	p := &pager{store: s, query: q, limit: min(max(q.Limit, 1), history.MaxPage)}
+	for _, text := range append(p.words(), q.Namespace, q.Server, q.User, q.Program, string(q.Result), q.Reason) {
 		if !storable(text) {
 			return history.Page{}, nil
 		}
 	}
-	if err := s.refresh(ctx); err != nil {
-		return history.Page{}, err
-	}
-	p := &pager{store: s, query: q, limit: min(max(q.Limit, 1), history.MaxPage)}
 	p.bounds()
-	if err := p.run(ctx); err != nil {
+	err := s.reads.with(ctx, func(conn *pgxpool.Conn) error {
+		p.conn = conn
+		if err := s.refresh(ctx, conn); err != nil {
+			return err
+		}
+		return p.run(ctx)
+	})
+	if err != nil {
 		return history.Page{}, fmt.Errorf("list records: %w", err)
 	}
 	return p.page(), nil
@@ -70,6 +78,7 @@ func (s *Store) List(ctx context.Context, q history.Query) (history.Page, error)
 // pager gathers a page: most often from the newest month, and from more and more at a time where matches are rare.
 type pager struct {
 	store *Store
+	conn  *pgxpool.Conn
 	query history.Query
 	limit int
 
@@ -165,7 +174,7 @@ func (p *pager) months(ctx context.Context) ([][]run, error) {
 	}
 	oldest, newest := int32(monthOf(idTime(p.from))), int32(monthOf(idTime(p.before)))
 	if p.query.User == "" {
-		rows, err := p.store.pool.Query(ctx, `SELECT month, array_agg(stream), array_agg(records) FROM stream_months
+		rows, err := p.conn.Query(ctx, `SELECT month, array_agg(stream), array_agg(records) FROM stream_months
 			WHERE stream = ANY($1) AND month BETWEEN $2 AND $3 GROUP BY month ORDER BY month DESC`, idsOf(streams), oldest, newest)
 		return collectRuns(rows, err, func(id int32, records int64) []run { return []run{{stream: id, records: records}} })
 	}
@@ -173,7 +182,7 @@ func (p *pager) months(ctx context.Context) ([][]run, error) {
 	for _, s := range streams {
 		byServer[s.server] = append(byServer[s.server], run{stream: s.id})
 	}
-	rows, err := p.store.pool.Query(ctx, `SELECT month, array_agg(server), array_agg(attempts) FROM usage WHERE server = ANY($1) AND relay_user = $2
+	rows, err := p.conn.Query(ctx, `SELECT month, array_agg(server), array_agg(attempts) FROM usage WHERE server = ANY($1) AND relay_user = $2
 		AND month BETWEEN $3 AND $4 GROUP BY month ORDER BY month DESC`, slices.Collect(maps.Keys(byServer)), p.query.User, oldest, newest)
 	return collectRuns(rows, err, func(server int32, _ int64) []run { return byServer[server] })
 }
@@ -219,25 +228,26 @@ func (p *pager) readRuns(ctx context.Context, runs []run) error {
 		if !p.query.Indexed() {
 			want = min(maxRead-p.read, history.MaxPage)
 		}
-		rows, cut, err := p.readSome(ctx, runs, want)
+		rows, n, cut, err := p.readSome(ctx, runs, want)
 		if err != nil {
 			return err
 		}
-		p.take(rows)
-		if len(rows) < want && !cut {
+		p.take(rows, n)
+		if n < want && !cut {
 			return nil
 		}
 	}
 	return nil
 }
 
-func (p *pager) take(rows []row) {
+// take takes those that match of n records that were read. The last of these is among the rows.
+func (p *pager) take(rows []row, n int) {
 	for i := range rows {
 		if p.query.Matches(&rows[i].Record) {
 			p.found = append(p.found, rows[i])
 		}
 	}
-	p.read += len(rows)
+	p.read += n
 	if len(rows) > 0 {
 		p.last = history.PositionOf(&rows[len(rows)-1].Record)
 		p.goOn(p.last)
@@ -246,8 +256,9 @@ func (p *pager) take(rows []row) {
 }
 
 // readSome reads the next records of some runs: a few of each by index alone, and of those the newest, as far back as
-// it is certain that no run has more. cut says that one may have more than was read, which limits gives it.
-func (p *pager) readSome(ctx context.Context, runs []run, want int) (found []row, cut bool, err error) {
+// it is certain that no run has more. found are those that match and the last one, n is how many were read. cut says
+// that a run may have more than was read, which limits gives it.
+func (p *pager) readSome(ctx context.Context, runs []run, want int) (found []row, n int, cut bool, err error) {
 	streams, limits, ranks := make([]int32, len(runs)), limitsOf(runs, want), p.ranksOf(runs)
 	froms, befores := make([][16]byte, len(runs)), make([][16]byte, len(runs))
 	oneMonth := true
@@ -266,25 +277,51 @@ func (p *pager) readSome(ctx context.Context, runs []run, want int) (found []row
 	arguments := []any{streams, limits, froms, befores, uuidOf(p.from), ranks, want}
 	user := ""
 	if p.query.User != "" {
-		user = "r.relay_user = $8 AND r.relay_user <> '' AND"
 		arguments = append(arguments, p.query.User)
+		user = fmt.Sprintf("r.relay_user = $%d AND r.relay_user <> '' AND", len(arguments))
 	}
-	rows, err := p.store.pool.Query(ctx, fmt.Sprintf(`WITH read AS MATERIALIZED (
+	match := ""
+	if !p.query.Indexed() {
+		match = "WHERE page.n = (SELECT count(*) FROM page) OR " + matching(len(arguments)+1)
+		for _, word := range p.words() {
+			arguments = append(arguments, word)
+		}
+	}
+	rows, err := p.conn.Query(ctx, fmt.Sprintf(`WITH read AS MATERIALIZED (
 			SELECT r.id, run.stream, run.rank, r.n = run.most AS last
 			FROM unnest($1::int[], $2::int[], $3::uuid[], $4::uuid[], $6::int[]) AS run(stream, most, lower, upper, rank)
 			CROSS JOIN LATERAL (SELECT r.id, row_number() OVER (ORDER BY r.id DESC) AS n FROM %s r
 				WHERE %s r.stream = run.stream AND r.id >= greatest(run.lower, $5) AND r.id < run.upper ORDER BY r.id DESC LIMIT run.most) r),
 		cut AS MATERIALIZED (SELECT id FROM read WHERE last ORDER BY id DESC LIMIT 1),
-		page AS MATERIALIZED (SELECT id, stream, rank FROM read WHERE id >= coalesce((SELECT id FROM cut), $5) ORDER BY id DESC, rank DESC LIMIT $7)
-		SELECT %s, EXISTS (SELECT FROM cut) FROM page JOIN %s r ON r.id = page.id AND r.stream = page.stream ORDER BY r.id DESC, page.rank DESC`,
-		table, user, selected, table), arguments...)
+		page AS MATERIALIZED (SELECT id, stream, rank, row_number() OVER (ORDER BY id DESC, rank DESC) AS n
+			FROM read WHERE id >= coalesce((SELECT id FROM cut), $5) ORDER BY id DESC, rank DESC LIMIT $7)
+		SELECT %s, EXISTS (SELECT FROM cut), (SELECT count(*)::int FROM page) FROM page JOIN %s r ON r.id = page.id AND r.stream = page.stream
+		%s ORDER BY page.n`,
+		table, user, selected, table, match), arguments...)
 	if err == nil {
-		found, err = p.store.collect(ctx, p.store.pool, rows, &cut)
+		found, err = p.store.collect(ctx, p.conn, rows, &cut, &n)
 	}
 	if isMonthMissing(err) { // it was dropped since the months were read
-		return nil, false, nil
+		return nil, 0, false, nil
 	}
-	return found, cut, err
+	return found, n, cut, err
+}
+
+// words are those of the filter that no index knows, in the order of wordColumns.
+func (p *pager) words() []string {
+	f := &p.query.Filter
+	return []string{f.UserName, f.Viewer, f.Slot, f.Listener, f.SourceAddress, f.MACAddress, f.Destination, f.DeviceDigest}
+}
+
+var wordColumns = []string{"user_name", "viewer", "slot", "listener", "source_address", "mac_address", "destination", "device_digest"}
+
+// matching compares the columns with words from a parameter on. No word chooses all.
+func matching(first int) string {
+	var all []string
+	for i, column := range wordColumns {
+		all = append(all, fmt.Sprintf("($%d::text = '' OR r.%s = $%d)", first+i, column, first+i))
+	}
+	return "(" + strings.Join(all, " AND ") + ")"
 }
 
 func (p *pager) namespaceOf(r run) string { return p.store.registry.stream(r.stream).namespace }

@@ -60,7 +60,7 @@ func (w *writer) lose(ctx context.Context, ids [][16]byte, expired history.Milli
 			if r := &open[i]; r.Open() && r.Expire < expired {
 				lost := r.Record
 				lost.End, lost.EndTime = history.Lost, max(lost.Start(), lost.LastSeen)
-				touched = append(touched, &touch{old: r, now: history.Merge(r.Record, lost), server: server{id: r.stream.server, ns: r.stream.ns}})
+				touched = append(touched, &touch{old: r, now: row{Record: history.Merge(r.Record, lost)}, server: server{id: r.stream.server, ns: r.stream.ns}})
 			}
 		}
 	}

@@ -16,30 +16,39 @@ func (s *Store) Put(ctx context.Context, records []history.Record) (history.Stor
 	if len(records) == 0 {
 		return history.Stored{}, nil
 	}
-	stored, err := s.put(ctx, records)
-	if isMonthMissing(err) { // a month was dropped that this store has seen
-		s.months.clear()
-		stored, err = s.put(ctx, records)
-	}
+	stored, err := s.line.Put(ctx, records)
 	if err != nil {
 		return history.Stored{}, fmt.Errorf("put %d records: %w", len(records), err)
 	}
 	return stored, nil
 }
 
-func (s *Store) put(ctx context.Context, records []history.Record) (history.Stored, error) {
-	ids := idsByMonth(records)
-	if err := s.haveMonths(ctx, slices.Collect(maps.Keys(ids))); err != nil {
-		return history.Stored{}, err
+// putAll keeps the records of several Puts, as if one came after the other.
+func (s *Store) putAll(ctx context.Context, puts [][]history.Record) ([]history.Stored, error) {
+	stored, err := s.put(ctx, puts)
+	if isMonthMissing(err) { // a month was dropped that this store has seen
+		s.months.clear()
+		stored, err = s.put(ctx, puts)
 	}
-	var stored history.Stored
+	return stored, err
+}
+
+func (s *Store) put(ctx context.Context, puts [][]history.Record) ([]history.Stored, error) {
+	ids := idsByMonth(puts)
+	if err := s.haveMonths(ctx, slices.Collect(maps.Keys(ids))); err != nil {
+		return nil, err
+	}
+	var stored []history.Stored
 	err := s.writing(ctx, func(w *writer) error {
-		in, err := w.read(ctx, records, ids)
+		in, err := w.read(ctx, puts, ids)
 		if err != nil {
 			return err
 		}
-		if stored, err = in.merge(ctx, w, records); err != nil {
-			return err
+		stored = make([]history.Stored, len(puts))
+		for i, records := range puts {
+			if err := in.merge(ctx, w, records, &stored[i]); err != nil {
+				return err
+			}
 		}
 		return w.apply(ctx, in.touched)
 	})
@@ -49,11 +58,13 @@ func (s *Store) put(ctx context.Context, records []history.Record) (history.Stor
 // monthIDs are ids by their months.
 type monthIDs map[month][][16]byte
 
-func idsByMonth(records []history.Record) monthIDs {
+func idsByMonth(puts [][]history.Record) monthIDs {
 	ids := monthIDs{}
-	for i := range records {
-		m := monthOfID(records[i].ID)
-		ids[m] = append(ids[m], uuidOf(records[i].ID))
+	for _, records := range puts {
+		for i := range records {
+			m := monthOfID(records[i].ID)
+			ids[m] = append(ids[m], uuidOf(records[i].ID))
+		}
 	}
 	return ids
 }
@@ -61,8 +72,9 @@ func idsByMonth(records []history.Record) monthIDs {
 // touch is what becomes of one record: old is nil when it is new.
 type touch struct {
 	old    *row
-	now    history.Record
+	now    row    // its stream is not known yet
 	server server // of now
+	met    bool   // it is among those that were touched
 }
 
 // intake is what a batch meets.
@@ -73,12 +85,12 @@ type intake struct {
 }
 
 // read asks in one round trip for all that a batch may meet.
-func (w *writer) read(ctx context.Context, records []history.Record, ids monthIDs) (*intake, error) {
+func (w *writer) read(ctx context.Context, puts [][]history.Record, ids monthIDs) (*intake, error) {
 	batch := &pgx.Batch{}
 	batch.Queue(locking)
 	batch.Queue(readStreams, w.store.registry.known())
 	batch.Queue(readForgotten, w.store.names.known())
-	namespaces, names := serversOf(records)
+	namespaces, names := serversOf(puts)
 	batch.Queue(readServers, namespaces, names)
 	for m, some := range ids {
 		batch.Queue(fmt.Sprintf("SELECT %s FROM %s r WHERE r.id = ANY($1)", selected, m.table()), some)
@@ -123,54 +135,56 @@ func (in *intake) takeKept(ctx context.Context, w *writer, rows pgx.Rows) error 
 	kept, err := w.store.collect(ctx, w.tx, rows)
 	for i := range kept {
 		r := &kept[i]
-		in.byKey[r.key()] = &touch{old: r, now: r.Record, server: server{id: r.stream.server, ns: r.stream.ns}}
+		in.byKey[r.key()] = &touch{old: r, now: row{Record: r.Record}, server: server{id: r.stream.server, ns: r.stream.ns}}
 	}
 	return err
 }
 
-func serversOf(records []history.Record) (namespaces, names []string) {
+func serversOf(puts [][]history.Record) (namespaces, names []string) {
 	seen := map[serverKey]bool{}
-	for i := range records {
-		k := serverKey{records[i].Namespace, records[i].Server}
-		if !seen[k] {
-			seen[k] = true
-			namespaces, names = append(namespaces, k.namespace), append(names, k.name)
+	for _, records := range puts {
+		for i := range records {
+			k := serverKey{records[i].Namespace, records[i].Server}
+			if !seen[k] {
+				seen[k] = true
+				namespaces, names = append(namespaces, k.namespace), append(names, k.name)
+			}
 		}
 	}
 	return namespaces, names
 }
 
-// merge makes of each record a touch, or part of one.
-func (in *intake) merge(ctx context.Context, w *writer, records []history.Record) (stored history.Stored, err error) {
-	met := map[*touch]bool{}
-	for _, r := range records {
+// merge makes of each record a touch, or part of one, and counts what comes of it.
+func (in *intake) merge(ctx context.Context, w *writer, records []history.Record, stored *history.Stored) (err error) {
+	for i := range records {
+		r := &records[i]
 		of := serverKey{r.Namespace, r.Server}
 		v, ok := in.servers[of]
 		if !ok {
 			if v, err = makeServer(ctx, w.tx, of); err != nil {
-				return stored, err
+				return err
 			}
 			in.servers[of] = v
 		}
 		t := in.byKey[key{v.ns, r.ID}]
-		if r.Start() < v.expired || w.store.names.covers(&r) || t != nil && (t.server.id != v.id || history.Contradict(&t.now, &r)) {
+		if r.Start() < v.expired || w.store.names.covers(r) || t != nil && (t.server.id != v.id || history.Contradict(&t.now.Record, r)) {
 			stored.Dropped++
 			continue
 		}
 		if t == nil {
-			t = &touch{now: r, server: v}
+			t = &touch{now: row{Record: *r}, server: v}
 			in.byKey[key{v.ns, r.ID}] = t
 			stored.New++
-		} else if merged := history.Merge(t.now, r); merged == t.now {
+		} else if merged := history.Merge(t.now.Record, *r); merged == t.now.Record {
 			stored.Same++
 		} else {
-			t.now = merged
+			t.now.Record = merged
 			stored.Changed++
 		}
-		if !met[t] {
-			met[t] = true
+		if !t.met {
+			t.met = true
 			in.touched = append(in.touched, t)
 		}
 	}
-	return stored, nil
+	return nil
 }

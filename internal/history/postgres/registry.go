@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tegata-dev/tegata/internal/history"
 )
@@ -113,8 +114,8 @@ func (r *registry) matching(f *history.Filter) []*stream {
 func chosen[T ~string](want, got T) bool { return want == "" || want == got }
 
 // refresh reads the streams that are new.
-func (s *Store) refresh(ctx context.Context) error {
-	rows, err := s.pool.Query(ctx, readStreams, s.registry.known())
+func (s *Store) refresh(ctx context.Context, q querier) error {
+	rows, err := q.Query(ctx, readStreams, s.registry.known())
 	if err != nil {
 		return fmt.Errorf("read streams: %w", err)
 	}
@@ -135,13 +136,16 @@ const readServers = `SELECT v.id, v.ns, v.expired, n.name, v.name FROM unnest($1
 
 // Servers are those of which there may be records. See history.Store.
 func (s *Store) Servers(ctx context.Context) ([]history.ServerName, error) {
-	rows, err := s.pool.Query(ctx, `SELECT n.name, v.name FROM servers v JOIN namespaces n ON n.id = v.ns
-		WHERE EXISTS (SELECT FROM streams s JOIN stream_months m ON m.stream = s.id WHERE s.server = v.id)
-		ORDER BY n.name, v.name`)
-	if err != nil {
-		return nil, fmt.Errorf("list servers: %w", err)
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[history.ServerName])
+	var found []history.ServerName
+	err := s.reads.with(ctx, func(conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, `SELECT n.name, v.name FROM servers v JOIN namespaces n ON n.id = v.ns
+			WHERE EXISTS (SELECT FROM streams s JOIN stream_months m ON m.stream = s.id WHERE s.server = v.id)
+			ORDER BY n.name, v.name`)
+		if err == nil {
+			found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[history.ServerName])
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list servers: %w", err)
 	}

@@ -16,11 +16,16 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tegata-dev/tegata/internal/history"
+	"github.com/tegata-dev/tegata/internal/history/batching"
 )
 
 // Store is a history.Store. Close ends it.
 type Store struct {
-	pool     *pgxpool.Pool
+	pool *pgxpool.Pool
+	// The pool's connections, by what they are for.
+	reads, quick, writes share
+
+	line     *batching.Line
 	registry registry
 	months   monthSet
 	names    tombstones
@@ -39,16 +44,23 @@ func Open(ctx context.Context, connString string) (*Store, error) {
 	if err := migrate(ctx, config.ConnConfig); err != nil {
 		return nil, err
 	}
+	reads := config.MaxConns
+	config.MaxConns += quickConnections + writeConnections
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the history's database: %w", err)
 	}
-	return &Store{pool: pool, listener: listen(config.ConnConfig)}, nil
+	s := &Store{
+		pool: pool, listener: listen(config.ConnConfig),
+		reads: newShare(pool, reads), quick: newShare(pool, quickConnections), writes: newShare(pool, writeConnections),
+	}
+	s.line = batching.New(batching.Writer{Write: s.putAll, Alone: isAnswer})
+	return s, nil
 }
 
 // Ping says whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
-	if err := s.pool.Ping(ctx); err != nil {
+	if err := s.quick.with(ctx, func(conn *pgxpool.Conn) error { return conn.Ping(ctx) }); err != nil {
 		return fmt.Errorf("ping the history's database: %w", err)
 	}
 	return nil
@@ -72,11 +84,13 @@ var locking = fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", writeLock)
 
 // write runs a transaction that holds the lock.
 func (s *Store) write(ctx context.Context, do func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, locking); err != nil {
-			return fmt.Errorf("take the write lock: %w", err)
-		}
-		return do(tx)
+	return s.writes.with(ctx, func(conn *pgxpool.Conn) error {
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, locking); err != nil {
+				return fmt.Errorf("take the write lock: %w", err)
+			}
+			return do(tx)
+		})
 	})
 }
 
@@ -85,6 +99,13 @@ func isMonthMissing(err error) bool {
 	const undefinedTable = "42P01"
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pgErr.Code == undefinedTable
+}
+
+// isAnswer says whether an error is what the database says to a statement, or this store: of a database that is away,
+// no part of what was to be written is the cause.
+func isAnswer(err error) bool {
+	_, ok := errors.AsType[*pgconn.PgError](err)
+	return ok || errors.Is(err, errTooManyKinds)
 }
 
 // monthSet are the months that have a partition, as far as this store knows. One may have been dropped since.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tegata-dev/tegata/internal/history"
 )
@@ -17,25 +18,38 @@ func (s *Store) Usages(ctx context.Context, q history.UsageQuery) (history.Usage
 		}
 	}
 	limit := min(max(q.Limit, 1), history.MaxPage)
-	namespaces, err := s.serversByNamespace(ctx, q)
+	var found []history.Usage
+	err := s.reads.with(ctx, func(conn *pgxpool.Conn) (err error) {
+		found, err = usages(ctx, conn, q, limit+1)
+		return err
+	})
 	if err != nil {
 		return history.UsagePage{}, err
-	}
-	var found []history.Usage
-	for _, n := range namespaces {
-		some, err := s.usagesOf(ctx, n, q, limit+1-len(found))
-		if err != nil {
-			return history.UsagePage{}, fmt.Errorf("list usages: %w", err)
-		}
-		if found = append(found, some...); len(found) > limit {
-			break
-		}
 	}
 	if len(found) <= limit {
 		return history.UsagePage{Usages: found}, nil
 	}
 	last := found[limit-1]
 	return history.UsagePage{Usages: found[:limit], Next: history.UsageKey{Namespace: last.Namespace, User: last.User, Server: last.Server}}, nil
+}
+
+// usages are the next ones, at most so many.
+func usages(ctx context.Context, conn *pgxpool.Conn, q history.UsageQuery, want int) ([]history.Usage, error) {
+	namespaces, err := serversByNamespace(ctx, conn, q)
+	if err != nil {
+		return nil, err
+	}
+	var found []history.Usage
+	for _, n := range namespaces {
+		some, err := usagesOf(ctx, conn, n, q, want-len(found))
+		if err != nil {
+			return nil, fmt.Errorf("list usages: %w", err)
+		}
+		if found = append(found, some...); len(found) >= want {
+			break
+		}
+	}
+	return found, nil
 }
 
 // namespaceServers are the servers of a namespace that were chosen.
@@ -45,8 +59,8 @@ type namespaceServers struct {
 	servers []string
 }
 
-func (s *Store) serversByNamespace(ctx context.Context, q history.UsageQuery) ([]namespaceServers, error) {
-	rows, err := s.pool.Query(ctx, `SELECT n.name, array_agg(v.id ORDER BY v.name), array_agg(v.name ORDER BY v.name)
+func serversByNamespace(ctx context.Context, conn *pgxpool.Conn, q history.UsageQuery) ([]namespaceServers, error) {
+	rows, err := conn.Query(ctx, `SELECT n.name, array_agg(v.id ORDER BY v.name), array_agg(v.name ORDER BY v.name)
 		FROM namespaces n JOIN servers v ON v.ns = n.id WHERE ($1 = '' OR n.name = $1) AND ($2 = '' OR v.name = $2) AND n.name >= $3
 		GROUP BY n.name ORDER BY n.name`, q.Namespace, q.Server, q.After.Namespace)
 	if err != nil {
@@ -63,7 +77,7 @@ func (s *Store) serversByNamespace(ctx context.Context, q history.UsageQuery) ([
 }
 
 // usagesOf are the next usages of a namespace. Each server's are read in the order of users, and merged.
-func (s *Store) usagesOf(ctx context.Context, n namespaceServers, q history.UsageQuery, want int) ([]history.Usage, error) {
+func usagesOf(ctx context.Context, conn *pgxpool.Conn, n namespaceServers, q history.UsageQuery, want int) ([]history.Usage, error) {
 	after := history.UsageKey{}
 	if n.name == q.After.Namespace {
 		after = q.After
@@ -76,7 +90,7 @@ func (s *Store) usagesOf(ctx context.Context, n namespaceServers, q history.Usag
 	if q.User != "" {
 		arguments = append(arguments, q.User)
 	}
-	rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT page.* FROM unnest($1::int[], $2::text[]) AS v(id, name) CROSS JOIN LATERAL (
+	rows, err := conn.Query(ctx, fmt.Sprintf(`SELECT page.* FROM unnest($1::int[], $2::text[]) AS v(id, name) CROSS JOIN LATERAL (
 			SELECT v.name AS server, u.relay_user, sum(u.connected)::bigint, sum(u.attempts)::bigint, sum(u.failures)::bigint, min(u.first), max(u.last)
 			FROM usage u WHERE u.server = v.id AND %s AND (u.relay_user > $3 OR v.name COLLATE "C" > $4)
 			GROUP BY u.relay_user ORDER BY u.relay_user LIMIT $5) page

@@ -2,10 +2,13 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // writer is a transaction that changes records, and with them all that is kept of them.
@@ -17,12 +20,9 @@ type writer struct {
 
 // writing runs a transaction. What it does must begin with taking the lock.
 func (s *Store) writing(ctx context.Context, do func(*writer) error) error {
-	w := &writer{store: s}
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		w.tx = tx
-		return do(w)
+	return s.writes.with(ctx, func(conn *pgxpool.Conn) error {
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return do(&writer{store: s, tx: tx}) })
 	})
-	return err
 }
 
 // stream is the stream of a record, which is added when the record is the first of it.
@@ -54,20 +54,25 @@ func (w *writer) stream(ctx context.Context, t *touch) (*stream, error) {
 
 // apply writes what has changed, with totals and changes, in the order that the touches have.
 func (w *writer) apply(ctx context.Context, touched []*touch) error {
-	sum, log := newTally(), &changeLog{}
-	fresh := map[month][][]any{}
+	sum, log := newTally(), &changeLog{changes: make([]storedChange, 0, len(touched))}
+	fresh := map[month]*copied{}
 	batch := &pgx.Batch{}
 	for _, t := range touched {
-		if t.old != nil && t.old.Record == t.now {
+		if t.old != nil && t.old.Record == t.now.Record {
 			continue
 		}
 		of, err := w.stream(ctx, t)
 		if err != nil {
 			return err
 		}
-		now := &row{Record: t.now, stream: of}
+		t.now.stream = of
+		now := &t.now
 		if t.old == nil {
-			fresh[now.month()] = append(fresh[now.month()], now.values())
+			m := now.month()
+			if fresh[m] == nil {
+				fresh[m] = newCopied(len(touched) / (1 + len(fresh)))
+			}
+			fresh[m].add(now)
 		} else {
 			batch.Queue(updateOf(now.month()), now.values()...)
 		}
@@ -77,22 +82,34 @@ func (w *writer) apply(ctx context.Context, touched []*touch) error {
 	if log.empty() {
 		return nil
 	}
-	if err := w.insert(ctx, fresh); err != nil {
+	changes, err := w.insert(ctx, fresh, log)
+	if err != nil {
 		return err
 	}
 	sum.queue(batch)
-	if err := log.queue(batch); err != nil {
-		return err
-	}
+	queueChanges(batch, changes)
 	if err := w.tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("write records: %w", err)
 	}
 	return sum.repair(ctx, w.tx, w.store)
 }
 
-func (w *writer) insert(ctx context.Context, fresh map[month][][]any) error {
+// insert inserts records. While the database does, it encodes the changes.
+func (w *writer) insert(ctx context.Context, fresh map[month]*copied, log *changeLog) ([]changeRow, error) {
+	var (
+		encoding  sync.WaitGroup
+		changes   []changeRow
+		malformed error
+	)
+	encoding.Go(func() { changes, malformed = log.encode() })
+	err := w.copy(ctx, fresh)
+	encoding.Wait()
+	return changes, errors.Join(err, malformed)
+}
+
+func (w *writer) copy(ctx context.Context, fresh map[month]*copied) error {
 	for m, rows := range fresh {
-		if _, err := w.tx.CopyFrom(ctx, pgx.Identifier{m.table()}, columns, pgx.CopyFromRows(rows)); err != nil {
+		if _, err := w.tx.Conn().PgConn().CopyFrom(ctx, rows.reader(), copyInto(m)); err != nil {
 			return fmt.Errorf("insert records: %w", err)
 		}
 	}

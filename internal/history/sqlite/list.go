@@ -11,14 +11,8 @@ import (
 	"github.com/tegata-dev/tegata/internal/history"
 )
 
-const (
-	// maxRead is how many records are read for a page at most, whichever match.
-	maxRead = 10_000
-	// maxStreams is how many streams are merged. Where there are more, all records are read instead.
-	maxStreams = 256
-	// maxChunk is how many records of a stream are read at once.
-	maxChunk = 500
-)
+// maxRead is how many records are looked at for a page at most where no index finds those that match.
+const maxRead = 2000
 
 // Get is one record.
 func (s *Store) Get(ctx context.Context, namespace string, id history.ID) (history.Record, error) {
@@ -110,8 +104,7 @@ type pager struct {
 	q              history.Query
 	oldest, newest monthKey
 	low, high      []byte // the page's records are from low, and before high
-	left           int    // how many more may be read
-	last           history.Position
+	left           int    // how many more may be looked at
 	page           history.Page
 	done           bool
 }
@@ -153,214 +146,87 @@ func (p *pager) bound(months []monthKey) bool {
 
 // read goes on with the page in one month.
 func (p *pager) read(ctx context.Context, tx *reading) error {
-	streams, err := p.streams(tx)
-	if err != nil {
+	m, err := p.merged(tx)
+	if m == nil || err != nil {
 		return err
 	}
-	for {
+	for !p.done {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		next, err := newest(tx, streams)
-		if next == nil || err != nil {
+		low, looked := m.low, 0
+		if !m.indexed {
+			if low, looked, err = m.reach(tx, p.left); looked == 0 || err != nil {
+				return err
+			}
+		}
+		most := p.q.Limit + 1 - len(p.page.Records)
+		some, err := p.matching(tx, m, low, most)
+		if err != nil {
 			return err
 		}
-		if !p.behind(next.head()) {
-			next.pop()
-			continue
-		}
-		if p.full() {
-			p.done = true
+		p.takeAll(some)
+		switch {
+		case len(some) >= most: // there may be more of them
+			m.high = some[len(some)-1].ID[:]
+		case m.indexed:
 			return nil
+		default:
+			p.looked(looked, low)
+			m.high = low
 		}
-		p.take(next.pop())
-	}
-}
-
-// behind says whether a record comes after where the page begins.
-func (p *pager) behind(r *kept) bool {
-	return p.q.Before == (history.Position{}) || history.PositionOf(&r.Record).Compare(p.q.Before) < 0
-}
-
-// full ends the page before another record.
-func (p *pager) full() bool {
-	if len(p.page.Records) < p.q.Limit && p.left > 0 {
-		return false
-	}
-	p.page.Next = p.last
-	return true
-}
-
-func (p *pager) take(r *kept) {
-	p.left--
-	p.last = history.PositionOf(&r.Record)
-	if p.q.Matches(&r.Record) {
-		p.page.Records = append(p.page.Records, r.Record)
-	}
-}
-
-// stream is records of which one is newer than the next.
-type stream struct {
-	text      string
-	a, b      int64
-	low, high []byte
-	chunk     int
-	buffer    []kept
-	ended     bool
-}
-
-func (s *stream) head() *kept { return &s.buffer[0] }
-
-func (s *stream) pop() *kept {
-	r := &s.buffer[0]
-	s.buffer = s.buffer[1:]
-	return r
-}
-
-// fill reads more when there is nothing in the buffer: every time twice as much.
-func (s *stream) fill(tx *reading) error {
-	if len(s.buffer) > 0 || s.ended {
-		return nil
-	}
-	s.buffer = make([]kept, 0, s.chunk)
-	err := tx.each(s.text, []any{s.a, s.b, s.low, s.high, s.chunk}, func(rows *sql.Rows) error {
-		r, err := scan(rows)
-		s.buffer = append(s.buffer, r)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	s.ended = len(s.buffer) < s.chunk
-	s.chunk = min(2*s.chunk, maxChunk)
-	if len(s.buffer) == 0 {
-		return nil
-	}
-	last := s.buffer[len(s.buffer)-1]
-	s.high = last.ID[:]
-	if s.text == selectAll {
-		return s.complete(tx, &last)
 	}
 	return nil
 }
 
-// complete adds what else has the ID of the last record, in other namespaces, and puts those of one ID in order.
-func (s *stream) complete(tx *reading, last *kept) error {
-	err := tx.each(selectSame, []any{last.ID[:], last.space}, func(rows *sql.Rows) error {
+// matching are the month's next records that match, from low on. So many are not all; they are then all of the last
+// one's ID and of later ones.
+func (p *pager) matching(tx *reading, m *merged, low []byte, most int) ([]kept, error) {
+	some := make([]kept, 0, most)
+	add := func(rows *sql.Rows) error {
 		r, err := scan(rows)
-		s.buffer = append(s.buffer, r)
-		return err
-	})
-	if err != nil {
+		if p.q.Matches(&r.Record) {
+			some = append(some, r)
+		}
 		return err
 	}
-	slices.SortStableFunc(s.buffer, func(a, b kept) int {
-		return history.PositionOf(&b.Record).Compare(history.PositionOf(&a.Record))
-	})
-	return nil
-}
-
-// newest is the stream whose head is; nil when all have ended.
-func newest(tx *reading, streams []*stream) (*stream, error) {
-	var first *stream
-	for _, s := range streams {
-		if err := s.fill(tx); err != nil {
-			return nil, err
-		}
-		if len(s.buffer) > 0 && (first == nil || history.PositionOf(&s.head().Record).Compare(history.PositionOf(&first.head().Record)) > 0) {
-			first = s
-		}
+	args := append([]any{low, m.high, -1, most}, p.words()...)
+	if m.indexed {
+		args[2] = most
 	}
-	return first, nil
-}
-
-// streams are what a page is merged from in one month: those of the users or the relays that the filter chooses, of
-// each kind that it does; or all records, where it chooses all.
-func (p *pager) streams(tx *reading) ([]*stream, error) {
-	relays, chosen, err := p.relays(tx)
-	if err != nil || len(relays) == 0 {
+	if err := tx.each(m.page, append(args, m.arms...), add); err != nil {
 		return nil, err
 	}
-	var streams []*stream
-	for _, relay := range relays {
-		kinds, all, err := p.kinds(tx, relay)
-		if err != nil {
+	if len(some) == most && p.q.Namespace == "" { // an ID is one of its namespace
+		last := some[most-1]
+		if err := tx.each(selectSame, []any{last.ID[:], last.space}, add); err != nil {
 			return nil, err
 		}
-		chosen = chosen || !all
-		text, of := selectRelay, relay
-		if p.q.User != "" {
-			text, chosen = selectAccount, true
-			of, err = p.account(tx, relay)
-			if isNone(err) {
-				continue
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-		for _, kind := range kinds {
-			streams = append(streams, &stream{text: text, a: of, b: kind, low: p.low, high: p.high})
-		}
 	}
-	if len(streams) > maxStreams || len(streams) > 0 && !chosen {
-		streams = []*stream{{text: selectAll, low: p.low, high: p.high}}
-	}
-	chunk := min(max(4, 2*p.q.Limit/max(1, len(streams))), p.q.Limit+1, maxChunk)
-	if !p.q.Indexed() { // many are read for each that matches
-		chunk = max(chunk, 64)
-	}
-	for _, s := range streams {
-		s.chunk = chunk
-	}
-	return streams, nil
-}
-
-// relays are those that the filter chooses, and whether it leaves out any.
-func (p *pager) relays(tx *reading) (ids []int64, chosen bool, err error) {
-	err = tx.each("SELECT id, namespace, server FROM relay", nil, func(rows *sql.Rows) error {
-		var (
-			id                int64
-			namespace, server string
-		)
-		if err := rows.Scan(&id, &namespace, &server); err != nil {
-			return err
-		}
-		if is(p.q.Namespace, namespace) && is(p.q.Server, server) {
-			ids = append(ids, id)
-		} else {
-			chosen = true
-		}
-		return nil
+	slices.SortFunc(some, func(a, b kept) int {
+		return history.PositionOf(&b.Record).Compare(history.PositionOf(&a.Record))
 	})
-	return ids, chosen, err
+	return some, nil
 }
 
-// kinds are those of a relay that the filter chooses, and whether that is all of them.
-func (p *pager) kinds(tx *reading, relay int64) (ids []int64, all bool, err error) {
-	all = true
-	err = tx.each("SELECT id, program, result, reason FROM kind WHERE relay = ?", []any{relay}, func(rows *sql.Rows) error {
-		var (
-			id                      int64
-			program, result, reason string
-		)
-		if err := rows.Scan(&id, &program, &result, &reason); err != nil {
-			return err
+// takeAll takes records until the page is full, and ends it when there is another one.
+func (p *pager) takeAll(some []kept) {
+	for i := range some {
+		r := &some[i].Record
+		switch {
+		case p.q.Before != (history.Position{}) && history.PositionOf(r).Compare(p.q.Before) >= 0: // before the page
+		case len(p.page.Records) == p.q.Limit:
+			p.page.Next, p.done = history.PositionOf(&p.page.Records[p.q.Limit-1]), true
+			return
+		default:
+			p.page.Records = append(p.page.Records, *r)
 		}
-		if is(p.q.Program, program) && is(string(p.q.Result), result) && is(p.q.Reason, reason) {
-			ids = append(ids, id)
-		} else {
-			all = false
-		}
-		return nil
-	})
-	return ids, all, err
+	}
 }
 
-// account is that of the filter's user.
-func (p *pager) account(tx *reading, relay int64) (id int64, err error) {
-	err = tx.row("SELECT id FROM account WHERE relay = ? AND user = ?", []any{relay, p.q.User}, &id)
-	return id, err
+// looked notes that all was looked at from an ID on, and ends the page when that was as much as it may.
+func (p *pager) looked(n int, low []byte) {
+	if p.left -= n; p.left <= 0 && !p.done {
+		p.page.Next, p.done = history.Position{ID: history.ID(low)}, true
+	}
 }
-
-func is(want, got string) bool { return want == "" || want == got }

@@ -21,7 +21,6 @@ type batch struct {
 	grown   deltas
 	shrunk  map[int64]bool
 	changes []history.Change
-	stored  history.Stored
 }
 
 func newBatch(m *month) *batch {
@@ -32,42 +31,47 @@ func newBatch(m *month) *batch {
 // the disk fails between two commits: then some are kept, and Put has not returned. Who tells them again gets what
 // telling them once would have come to.
 func (s *Store) Put(ctx context.Context, records []history.Record) (history.Stored, error) {
-	stored, err := s.put(ctx, records)
+	stored, err := s.line.Put(ctx, records)
 	if err != nil {
 		return history.Stored{}, fmt.Errorf("keep %d records: %w", len(records), err)
 	}
 	return stored, nil
 }
 
-func (s *Store) put(ctx context.Context, records []history.Record) (history.Stored, error) {
+// telling is a record of a Put, and where it is counted what comes of it.
+type telling struct {
+	*history.Record
+	stored *history.Stored
+}
+
+// put keeps the records of several Puts, as if one came after the other.
+func (s *Store) put(ctx context.Context, puts [][]history.Record) ([]history.Stored, error) {
 	if err := s.startWriting(ctx); err != nil {
-		return history.Stored{}, err
+		return nil, err
 	}
 	defer s.stopWriting()
-	var stored history.Stored
-	months := map[monthKey][]*history.Record{}
-	for i := range records {
-		if r := &records[i]; s.meta.leftOut(r) {
-			stored.Dropped++
-		} else {
-			months[monthOf(r.ID)] = append(months[monthOf(r.ID)], r)
+	stored := make([]history.Stored, len(puts))
+	months := map[monthKey][]telling{}
+	for n, records := range puts {
+		for i := range records {
+			if r := &records[i]; s.meta.leftOut(r) {
+				stored[n].Dropped++
+			} else {
+				key := monthOf(r.ID)
+				months[key] = append(months[key], telling{r, &stored[n]})
+			}
 		}
 	}
 	for some := range slices.Chunk(slices.Sorted(maps.Keys(months)), monthsAtOnce) {
-		here, err := s.putMonths(ctx, some, months)
-		if err != nil {
-			return history.Stored{}, err
+		if err := s.putMonths(ctx, some, months); err != nil {
+			return nil, err
 		}
-		stored.New += here.New
-		stored.Changed += here.Changed
-		stored.Same += here.Same
-		stored.Dropped += here.Dropped
 	}
 	return stored, nil
 }
 
 // putMonths writes everything before it commits anything: what can fail has failed by then, but for the disk.
-func (s *Store) putMonths(ctx context.Context, some []monthKey, of map[monthKey][]*history.Record) (stored history.Stored, err error) {
+func (s *Store) putMonths(ctx context.Context, some []monthKey, of map[monthKey][]telling) (err error) {
 	var batches []*batch
 	defer func() {
 		for _, b := range batches {
@@ -77,24 +81,20 @@ func (s *Store) putMonths(ctx context.Context, some []monthKey, of map[monthKey]
 	for _, key := range some {
 		m, err := s.acquire(ctx, key, true)
 		if err != nil {
-			return stored, errors.Join(err, rollback(batches))
+			return errors.Join(err, rollback(batches))
 		}
 		b := newBatch(m)
 		batches = append(batches, b)
 		if err := b.putAll(ctx, of[key]); err != nil {
-			return stored, errors.Join(fmt.Errorf("the month %s: %w", key, err), rollback(batches))
+			return errors.Join(fmt.Errorf("the month %s: %w", key, err), rollback(batches))
 		}
 	}
 	for i, b := range batches {
 		if err := s.commit(b); err != nil {
-			return stored, errors.Join(err, rollback(batches[i+1:]))
+			return errors.Join(err, rollback(batches[i+1:]))
 		}
-		stored.New += b.stored.New
-		stored.Changed += b.stored.Changed
-		stored.Same += b.stored.Same
-		stored.Dropped += b.stored.Dropped
 	}
-	return stored, nil
+	return nil
 }
 
 // commit ends a batch's transaction, and tells of its changes.
@@ -124,7 +124,7 @@ func rollback(batches []*batch) error {
 	return errors.Join(errs...)
 }
 
-func (b *batch) putAll(ctx context.Context, records []*history.Record) error {
+func (b *batch) putAll(ctx context.Context, records []telling) error {
 	if err := b.month.startWriting(ctx); err != nil {
 		return err
 	}
@@ -142,12 +142,12 @@ func (b *batch) putAll(ctx context.Context, records []*history.Record) error {
 }
 
 // put tries to insert, for most records are new.
-func (b *batch) put(r *history.Record) error {
-	k, err := b.month.keysOf(r)
+func (b *batch) put(r telling) error {
+	k, err := b.month.keysOf(r.Record)
 	if err != nil {
 		return err
 	}
-	args, err := arguments(r, k)
+	args, err := arguments(r.Record, k)
 	if err != nil {
 		return err
 	}
@@ -162,27 +162,27 @@ func (b *batch) put(r *history.Record) error {
 	if inserted == 0 {
 		return b.merge(r, k.space)
 	}
-	b.stored.New++
-	b.grown[k.account] = b.grown[k.account].plus(deltaOf(r))
-	b.changes = append(b.changes, history.Change{Type: history.Added, Record: *r})
+	r.stored.New++
+	b.grown[k.account] = b.grown[k.account].plus(deltaOf(r.Record))
+	b.changes = append(b.changes, history.Change{Type: history.Added, Record: *r.Record})
 	return nil
 }
 
-func (b *batch) merge(r *history.Record, space int64) error {
+func (b *batch) merge(r telling, space int64) error {
 	old, err := b.month.one(r.ID, space)
 	if err != nil {
 		return err
 	}
-	if old.Server != r.Server || history.Contradict(&old.Record, r) {
-		b.stored.Dropped++
+	if old.Server != r.Server || history.Contradict(&old.Record, r.Record) {
+		r.stored.Dropped++
 		return nil
 	}
-	merged := history.Merge(old.Record, *r)
+	merged := history.Merge(old.Record, *r.Record)
 	if merged == old.Record {
-		b.stored.Same++
+		r.stored.Same++
 		return nil
 	}
-	b.stored.Changed++
+	r.stored.Changed++
 	return b.replace(&old, &merged)
 }
 

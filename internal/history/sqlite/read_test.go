@@ -25,17 +25,26 @@ func TestPlans(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	const (
+		oneAccount = "SEARCH record USING COVERING INDEX by_account (account=? AND kind=? AND id>? AND id<?)"
+		oneRelay   = "SEARCH record USING COVERING INDEX by_relay (relay=? AND kind=? AND id>? AND id<?)"
+		all        = "SEARCH record USING PRIMARY KEY (id>? AND id<?)"
+	)
 	for text, want := range map[string]string{
-		selectOne:        "SEARCH r USING PRIMARY KEY (id=? AND space=?)",
-		selectAccount:    "SEARCH r USING INDEX by_account (account=? AND kind=? AND id>? AND id<?)",
-		selectRelay:      "SEARCH r USING INDEX by_relay (relay=? AND kind=? AND id>? AND id<?)",
-		selectAll:        "SEARCH r USING PRIMARY KEY (id>? AND id<?)",
-		selectSame:       "SEARCH r USING PRIMARY KEY (id=? AND space<?)",
-		selectOpen:       "SEARCH r USING INDEX by_open (open_until<?)",
-		selectUserUsage:  "SEARCH a USING COVERING INDEX sqlite_autoindex_account_1 (relay=? AND user=?)",
-		selectUsersUsage: "SEARCH a USING COVERING INDEX sqlite_autoindex_account_1 (relay=? AND user>?)",
+		pageText(accountArm, 1):   oneAccount,
+		pageText(accountArm, 64):  oneAccount,
+		pageText(relayArm, 32):    oneRelay,
+		pageText(relayArm, 0):     all,
+		countText(accountArm, 16): oneAccount,
+		countText(relayArm, 1):    oneRelay,
+		countText(relayArm, 0):    all,
+		selectOne:                 "SEARCH r USING PRIMARY KEY (id=? AND space=?)",
+		selectSame:                "SEARCH r USING PRIMARY KEY (id=? AND space<?)",
+		selectOpen:                "SEARCH r USING INDEX by_open (open_until<?)",
+		selectUserUsage:           "SEARCH a USING COVERING INDEX sqlite_autoindex_account_1 (relay=? AND user=?)",
+		selectUsersUsage:          "SEARCH a USING COVERING INDEX sqlite_autoindex_account_1 (relay=? AND user>?)",
 	} {
-		rows, err := m.reads.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, 1, 2, 3, 4, 5)
+		rows, err := m.reads.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, make([]any, 300)...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,10 +62,17 @@ func TestPlans(t *testing.T) {
 		if err := rows.Err(); err != nil {
 			t.Fatal(err)
 		}
+		plan = slices.DeleteFunc(plan, isMerging)
 		if plan[0] != want || slices.ContainsFunc(plan, func(step string) bool { return !strings.HasPrefix(step, "SEARCH ") }) {
 			t.Errorf("%s\nis done by\n%s\nwant first %s, and no scan or sort", text, strings.Join(plan, "\n"), want)
 		}
 	}
+}
+
+// isMerging says whether a step of a plan reads of other steps no more than is wanted of it.
+func isMerging(step string) bool {
+	return step == "MERGE (UNION ALL)" || step == "LEFT" || step == "RIGHT" ||
+		strings.HasPrefix(step, "CO-ROUTINE ") || step == "SCAN s" || strings.HasPrefix(step, "SCAN (subquery")
 }
 
 // TestBoundedPage looks by a filter that is not indexed, for one record that is older than a page may read.
@@ -86,7 +102,7 @@ func TestMadeUpReasons(t *testing.T) {
 	batch := []history.Record{attempt(2)}
 	batch[0].Result, batch[0].Reason = history.Failure, "DeviceRevoked"
 	batch[0].End, batch[0].EndTime, batch[0].Expire = history.EndNone, 0, 0
-	for n := range maxStreams + 10 {
+	for n := range maxArms + 10 {
 		r := attempt(3)
 		r.ID[14], r.ID[15] = byte(n>>8), byte(n)
 		batch = append(batch, r)

@@ -65,25 +65,18 @@ const updateRecord = `UPDATE record SET relay = ?3, account = ?4, kind = ?5, pro
   expire = ?9, open_until = ?10, last_seen = ?11, ending = ?12, end_time = ?13, source = ?14, correlation = ?15,
   received = ?16, sent = ?17 WHERE id = ?1 AND space = ?2`
 
-// The columns of a record, and their tables: rowOf reads them. CROSS JOIN keeps the planner from beginning elsewhere.
+// The columns of a record, and their tables: scan reads them. CROSS JOIN keeps the planner from beginning elsewhere.
 const (
-	columns = `SELECT r.id, e.namespace, e.server, r.account, a.user, k.program, k.result, k.reason, r.space, r.profile,
+	selected = `SELECT r.id, e.namespace, e.server, r.account, a.user, k.program, k.result, k.reason, r.space, r.profile,
   p.user_name, p.viewer, p.slot, p.mac, p.digest, p.destination, p.source_viewer, t.listener, t.sidecar,
-  r.flags, r.expire, r.last_seen, r.ending, r.end_time, r.source, r.correlation, r.received, r.sent FROM record r `
-	joins = ` CROSS JOIN relay e ON e.id = r.relay CROSS JOIN account a ON a.id = r.account
-  CROSS JOIN kind k ON k.id = r.kind CROSS JOIN profile p ON p.id = r.profile CROSS JOIN teller t ON t.id = r.teller `
+  r.flags, r.expire, r.last_seen, r.ending, r.end_time, r.source, r.correlation, r.received, r.sent FROM `
+	columns = selected + "record r "
+	joins   = ` CROSS JOIN profile p ON p.id = r.profile CROSS JOIN teller t ON t.id = r.teller
+  CROSS JOIN relay e ON e.id = r.relay CROSS JOIN account a ON a.id = r.account CROSS JOIN kind k ON k.id = r.kind `
 
-	selectOne = columns + joins + `WHERE r.id = ?1 AND r.space = ?2`
-	// SQLite plans a statement anew whenever another number is bound as its LIMIT, but not where that is a sum.
-	//
-	// The streams: the records of an account or a relay of one kind, or all, newest first, from a bound to a bound.
-	selectAccount = columns + `INDEXED BY by_account` + joins +
-		`WHERE r.account = ?1 AND r.kind = ?2 AND r.id >= ?3 AND r.id < ?4 ORDER BY r.id DESC LIMIT ?5 + 0`
-	selectRelay = columns + `INDEXED BY by_relay` + joins +
-		`WHERE r.relay = ?1 AND r.kind = ?2 AND r.id >= ?3 AND r.id < ?4 ORDER BY r.id DESC LIMIT ?5 + 0`
-	selectAll = columns + joins +
-		`WHERE r.id >= ?3 AND r.id < ?4 AND ?1 + ?2 = 0 ORDER BY r.id DESC, r.space DESC LIMIT ?5 + 0`
+	selectOne  = columns + joins + `WHERE r.id = ?1 AND r.space = ?2`
 	selectSame = columns + joins + `WHERE r.id = ?1 AND r.space < ?2`
+	// SQLite plans a statement anew whenever another number is bound as its LIMIT, but not where that is a sum.
 	selectOpen = columns + `INDEXED BY by_open` + joins +
 		`WHERE r.open_until < ?1 ORDER BY r.open_until LIMIT ?2 + 0`
 )

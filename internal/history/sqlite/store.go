@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tegata-dev/tegata/internal/history"
+	"github.com/tegata-dev/tegata/internal/history/batching"
 )
 
 // maxOpen is how many months are open at once, but for those in use.
@@ -36,7 +37,8 @@ type Store struct {
 	lock *os.File
 	meta *meta
 	feed *feed
-	// writer is held by who writes: one at a time, whichever month.
+	// line is of who waits to Put. writer is held by who writes: one at a time, whichever month.
+	line   *batching.Line
 	writer chan struct{}
 	// recent are the months that were written last, of who holds writer. Each is in use.
 	recent []*month
@@ -73,6 +75,7 @@ func openWith(ctx context.Context, dir string, settings ...string) (*Store, erro
 		open: map[monthKey]*month{}, opening: map[monthKey]bool{}, settled: map[monthKey]bool{},
 	}
 	s.idle = sync.NewCond(&s.mu)
+	s.line = batching.New(batching.Writer{Write: s.put, Alone: func(err error) bool { return !errors.Is(err, errClosed) }})
 	if err := s.load(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open history in %s: %w", dir, err), s.Close())
 	}

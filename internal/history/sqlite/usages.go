@@ -235,3 +235,5 @@ func keyOf(u history.Usage) history.UsageKey {
 func compareKeys(a, b history.UsageKey) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.User, b.User), cmp.Compare(a.Server, b.Server))
 }
+
+func is(want, got string) bool { return want == "" || want == got }

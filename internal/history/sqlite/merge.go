@@ -1,0 +1,139 @@
+package sqlite
+
+import (
+	"database/sql"
+	"fmt"
+	"math/bits"
+	"strings"
+)
+
+// maxArms is how many parts of an index are merged. Where there are more, all records are looked at instead.
+const maxArms = 256
+
+// merged is what a page reads in one month: records from low, and before high, newest first. They are merged from parts
+// of an index, its arms, each of which is in order: those of the users or the relays that the filter chooses, of each
+// kind that it does. Or they are all.
+type merged struct {
+	page, count string // statements
+	arms        []any
+	low, high   []byte
+	// indexed says that the arms are of nothing that the filter leaves out.
+	indexed bool
+}
+
+// How a page's statement begins. An arm is read no further than the page needs. Unused arms have numbers that nothing
+// has.
+const (
+	accountArm = "SELECT id, space FROM record INDEXED BY by_account WHERE account = ?%d AND kind = ?%d AND id >= ?1 AND id < ?2"
+	relayArm   = "SELECT id, space FROM record INDEXED BY by_relay WHERE relay = ?%d AND kind = ?%d AND id >= ?1 AND id < ?2"
+	noArm      = "SELECT id, space FROM record WHERE id >= ?1 AND id < ?2"
+	unused     = -1
+)
+
+// pageText finds ?4 of the ?3 newest records of arms, or all where that is negative, that match the words from ?5 on.
+func pageText(arm string, arms int) string {
+	return selected + "(" + armsText(arm, arms, firstWord+len(wordColumns)) + ") s CROSS JOIN record r ON r.id = s.id AND r.space = s.space" +
+		joins + "WHERE " + wordsText + " LIMIT ?4 + 0"
+}
+
+// countText counts the ?3 newest records of arms, and finds the oldest of them.
+func countText(arm string, arms int) string {
+	return "SELECT count(*), min(id) FROM (" + armsText(arm, arms, 4) + ")"
+}
+
+func armsText(arm string, arms, parameter int) string {
+	var b strings.Builder
+	for i := range arms {
+		if i > 0 {
+			b.WriteString(" UNION ALL ")
+		}
+		fmt.Fprintf(&b, arm, parameter+2*i, parameter+2*i+1)
+	}
+	if arms == 0 {
+		b.WriteString(noArm)
+	}
+	b.WriteString(" ORDER BY id DESC, space DESC LIMIT ?3 + 0")
+	return b.String()
+}
+
+// wordColumns are what the words of a filter are compared with, in the order of pager.words. The first few are those
+// that arms are chosen by.
+var wordColumns = [...]string{
+	"e.namespace", "e.server", "a.user", "k.program", "k.result", "k.reason",
+	"p.user_name", "p.viewer", "p.slot", "p.mac", "p.digest", "p.destination", "t.listener", "r.source",
+}
+
+// firstWord is the first parameter of a page's statement that is a word.
+const firstWord = 5
+
+// wordsText leaves out what the words do not choose. No word chooses all.
+var wordsText = func() string {
+	var all []string
+	for i, column := range wordColumns {
+		all = append(all, fmt.Sprintf("(?%d IS NULL OR %s = ?%d)", firstWord+i, column, firstWord+i))
+	}
+	return strings.Join(all, " AND ")
+}()
+
+// words are those of the filter.
+func (p *pager) words() []any {
+	f := &p.q.Filter
+	words := make([]any, 0, len(wordColumns))
+	for _, word := range [...]string{
+		f.Namespace, f.Server, f.User, f.Program, string(f.Result), f.Reason,
+		f.UserName, f.Viewer, f.Slot, f.MACAddress, f.DeviceDigest, f.Destination, f.Listener,
+	} {
+		if word == "" {
+			words = append(words, nil)
+		} else {
+			words = append(words, word)
+		}
+	}
+	return append(words, packAddress(f.SourceAddress))
+}
+
+// The arms that a filter chooses, and how many there are of the kind: ?1 to ?6 are its first words.
+const (
+	findAccountArms = `SELECT a.id, k.id, 0 FROM relay e CROSS JOIN account a ON a.relay = e.id AND a.user = ?3
+  CROSS JOIN kind k ON k.relay = e.id ` + chosenArms
+	findRelayArms = `SELECT e.id, k.id, (SELECT count(*) FROM kind) FROM relay e CROSS JOIN kind k ON k.relay = e.id ` + chosenArms
+	chosenArms    = `WHERE (?1 IS NULL OR e.namespace = ?1) AND (?2 IS NULL OR e.server = ?2) AND (?4 IS NULL OR k.program = ?4)
+  AND (?5 IS NULL OR k.result = ?5) AND (?6 IS NULL OR k.reason = ?6) LIMIT ?7 + 0`
+)
+
+// merged is nil when nothing in the month matches.
+func (p *pager) merged(tx *reading) (*merged, error) {
+	arm, find := relayArm, findRelayArms
+	if p.q.User != "" {
+		arm, find = accountArm, findAccountArms
+	}
+	m := &merged{low: p.low, high: p.high, indexed: p.q.Indexed()}
+	var arms, all int
+	err := tx.each(find, append(p.words()[:6:6], maxArms+1), func(rows *sql.Rows) error {
+		var of, kind int64
+		err := rows.Scan(&of, &kind, &all)
+		m.arms = append(m.arms, of, kind)
+		arms++
+		return err
+	})
+	if arms == 0 || err != nil {
+		return nil, err
+	}
+	m.indexed = m.indexed && arms <= maxArms
+	if arms == all || arms > maxArms {
+		m.arms, arms = nil, 0
+	} else {
+		arms = 1 << bits.Len(uint(arms-1)) // few statements are to be prepared
+	}
+	for len(m.arms) < 2*arms {
+		m.arms = append(m.arms, unused)
+	}
+	m.page, m.count = pageText(arm, arms), countText(arm, arms)
+	return m, nil
+}
+
+// reach is how far back so many records go, and how many there are.
+func (m *merged) reach(tx *reading, most int) (low []byte, n int, err error) {
+	err = tx.row(m.count, append([]any{m.low, m.high, most}, m.arms...), &n, &low)
+	return low, n, err
+}
