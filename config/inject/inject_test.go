@@ -1,9 +1,9 @@
 package inject_test
 
 import (
+	"errors"
 	"os"
 	"testing"
-	"errors"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
