@@ -79,11 +79,11 @@ func footprintOf(ctx context.Context, p *plane, r *relay, users int) (f *footpri
 		{&f.logins, &f.loginCPU, func() error { return f.logIn(ctx, s, r, users) }},
 		{&f.flood, new(float64), func() error { return (&flood{}).run(ctx, s, footprintTime) }},
 	}
-	if _, peak, err := memoryUse(s.pid()); err != nil {
+	_, peak, err := memoryUse(s.pid())
+	if err != nil {
 		return nil, err
-	} else {
-		f.start = float64(peak)
 	}
+	f.start = float64(peak)
 	for _, step := range steps {
 		if *step.peak, *step.cpu, err = during(s.pid(), step.do); err != nil {
 			return nil, err
