@@ -258,6 +258,8 @@ type User struct {
 	MinimumKind Kind
 
 	Slots [SlotCount]SlotState
+	// SlotsUnknown says that nothing is known of the slots as yet, so that none of them counts as free.
+	SlotsUnknown bool
 }
 
 func (u *User) network(p Program) *Network {
