@@ -87,9 +87,9 @@ func TestLostRecordsAreShown(t *testing.T) {
 	}})
 
 	// While no sidecar lives, what was last known stays.
+	w.delete(plain) // first: as the only one alive it would say that nobody records any more
 	w.delete(first)
 	w.delete(w.recording("third", "", ""))
-	w.delete(plain)
 	w.serverBecomes(v1alpha1.ConditionSidecarsLive, metav1.ConditionFalse, v1alpha1.ReasonNoLiveSidecar, "")
 	w.serverBecomes(v1alpha1.ConditionHistoryComplete, metav1.ConditionFalse, v1alpha1.ReasonRecordsLost, "")
 

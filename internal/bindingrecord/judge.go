@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
@@ -89,8 +88,9 @@ func newer(version, than string) bool {
 	return err != nil || order > 0
 }
 
-// follows says whether a status has seen all that a record of another object holds: what is bound there is bound
-// here, or was reset since.
+// follows says whether a status has seen all that a record of another object holds: what is bound there is bound here,
+// or a reset removed it; and each reset there is known here. Times say nothing: a reset may have been applied again
+// before the record was there to tell that it was handled.
 func follows(status *v1alpha1.RelayUserStatus, recorded []v1alpha1.SlotStatus) bool {
 	return !slices.ContainsFunc(recorded, func(r v1alpha1.SlotStatus) bool {
 		return !slotFollows(binding.Find(status, r.Slot), &r)
@@ -98,15 +98,18 @@ func follows(status *v1alpha1.RelayUserStatus, recorded []v1alpha1.SlotStatus) b
 }
 
 func slotFollows(s, recorded *v1alpha1.SlotStatus) bool {
-	if s == nil || recorded.LastResetTime != nil && !notBefore(s.LastResetTime, *recorded.LastResetTime) {
+	if s == nil {
 		return false
 	}
 	b := recorded.Binding
-	return b == nil || s.Binding != nil && s.Binding.ID == b.ID || notBefore(s.LastResetTime, b.RegisteredTime) ||
+	known := b == nil || s.Binding != nil && s.Binding.ID == b.ID ||
 		slices.ContainsFunc(s.HandledResets, func(h v1alpha1.HandledReset) bool { return h.BindingID == b.ID })
+	return known && !slices.ContainsFunc(recorded.HandledResets, func(h v1alpha1.HandledReset) bool {
+		// The oldest are dropped from a list that is full.
+		return len(s.HandledResets) < v1alpha1.MaxHandledResets && !slices.ContainsFunc(s.HandledResets,
+			func(own v1alpha1.HandledReset) bool { return own.RequestID == h.RequestID && own.UID == h.UID })
+	})
 }
-
-func notBefore(t *metav1.Time, than metav1.Time) bool { return t != nil && !t.Before(&than) }
 
 // RestoreTo puts what was recorded into a status, and takes away what a device did that registered before the record
 // was there. Resets that the status has handled stay handled.

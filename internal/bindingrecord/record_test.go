@@ -114,6 +114,7 @@ func TestJudge(t *testing.T) {
 		"one came into the other slot":              {userOf("u2", bound(mobile, "thief", 5)), userOf("u1", bound(pc, "a", 0)), Restore},
 		"a removed one came before the record did":  {userOf("u2", bound(pc, "a", 5)), userOf("u1", bound(pc, "a", 0), reset(pc, "a", "r", 1)), Restore},
 		"a reset of nothing came before the record": {userOf("u2", reset(pc, "", "r2", -5)), userOf("u1", bound(pc, "a", 0)), Restore},
+		"a handled reset was applied again before":  {userOf("u2", reset(pc, "", "again", 9)), userOf("u1", bound(pc, "a", 0), reset(pc, "a", "again", 1), bound(pc, "b", 2)), Restore},
 
 		"to be forgotten, from now on":             {version(forgetful(userOf("u1", bound(pc, "a", 0))), "11"), userOf("u1", bound(pc, "a", 0)), Write},
 		"to be forgotten no more":                  {version(userOf("u1", bound(pc, "a", 0)), "11"), forgetful(userOf("u1", bound(pc, "a", 0))), Write},
