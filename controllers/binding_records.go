@@ -30,10 +30,10 @@ type recordBook struct {
 	live client.Reader
 }
 
-// refusedRecord says why a record cannot be read or written before somebody has done something about it.
-type refusedRecord struct{ why string }
+// recordRefusedError says why a record cannot be read or written before somebody has done something about it.
+type recordRefusedError struct{ why string }
 
-func (e *refusedRecord) Error() string { return e.why }
+func (e *recordRefusedError) Error() string { return e.why }
 
 // recordPage is the Secret with a user's record.
 type recordPage struct {
@@ -83,7 +83,7 @@ func (b *recordBook) refresh(ctx context.Context, p *recordPage) error {
 	case err != nil:
 		return fmt.Errorf("get secret %s: %w", p.name, err)
 	case !hasLabels(found, recordLabels(p.server)):
-		return &refusedRecord{fmt.Sprintf("Secret %s, which holds records of devices, does not have the labels %s=%s and %s=%s: "+
+		return &recordRefusedError{fmt.Sprintf("Secret %s, which holds records of devices, does not have the labels %s=%s and %s=%s: "+
 			"if it is one from a backup, label it; if not, delete it", p.name.Name, v1alpha1.LabelRelayServer, p.server,
 			v1alpha1.LabelSecretType, v1alpha1.SecretTypeBindings)}
 	}
@@ -161,7 +161,7 @@ func (p *recordPage) refused(err error) error {
 	case err == nil || apierrors.IsConflict(err):
 		return err
 	case apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) || apierrors.IsForbidden(err):
-		return &refusedRecord{fmt.Sprintf("Secret %s cannot be written: %s", p.name.Name, apierrors.ReasonForError(err))}
+		return &recordRefusedError{fmt.Sprintf("Secret %s cannot be written: %s", p.name.Name, apierrors.ReasonForError(err))}
 	}
 	return fmt.Errorf("write secret %s: %w", p.name, err)
 }
@@ -170,7 +170,7 @@ func (p *recordPage) refused(err error) error {
 func (b *recordBook) write(ctx context.Context, p *recordPage, user *v1alpha1.RelayUser) error {
 	value, err := bindingrecord.Encode(bindingrecord.New(user, p.login))
 	if err != nil {
-		return &refusedRecord{err.Error()}
+		return &recordRefusedError{err.Error()}
 	}
 	return b.put(ctx, p, value)
 }
@@ -192,7 +192,7 @@ func (b *recordBook) settle(ctx context.Context, user *v1alpha1.RelayUser, serve
 			err = b.refresh(ctx, p)
 			continue
 		case unreadable != nil && lost:
-			return nil, &refusedRecord{fmt.Sprintf("Secret %s: %v", p.name.Name, unreadable)}
+			return nil, &recordRefusedError{fmt.Sprintf("Secret %s: %v", p.name.Name, unreadable)}
 		case action == bindingrecord.Restore:
 			return stored.Slots, nil
 		case action == bindingrecord.Nothing && unreadable == nil || stored == nil && unreadable == nil && !serverKnown:

@@ -16,11 +16,11 @@ import (
 // settleRetry is how soon to look again for a user whose devices are not known yet. Nearly always a watch is sooner.
 const settleRetry = time.Second
 
-// unsettledUser says that the status of a user has not been filled yet: what it held before may be about to be restored,
+// unsettledUserError says that the status of a user has not been filled yet: what it held before may be about to be restored,
 // and a reset that did not wait would be undone, or be carried out twice.
-type unsettledUser struct{ name string }
+type unsettledUserError struct{ name string }
 
-func (e *unsettledUser) Error() string {
+func (e *unsettledUserError) Error() string {
 	return "the devices of RelayUser " + e.name + " are not known yet"
 }
 
@@ -39,7 +39,7 @@ func (r *resetReconciler) settled(ctx context.Context, user *v1alpha1.RelayUser)
 	case !served(winner, user):
 		return errNotServed
 	}
-	return &unsettledUser{user.Name}
+	return &unsettledUserError{user.Name}
 }
 
 // recordAhead writes the record of a user whose status is about to become that of released.
@@ -57,7 +57,7 @@ func (r *resetReconciler) recordAhead(ctx context.Context, user, released *v1alp
 		return fmt.Errorf("get server of user %s/%s: %w", user.Namespace, user.Name, err)
 	}
 	err = r.records.ahead(ctx, released, err == nil)
-	if refused := (&refusedRecord{}); errors.As(err, &refused) {
+	if refused := (&recordRefusedError{}); errors.As(err, &refused) {
 		// A stolen phone is not left in because its record cannot be written: the user's condition tells of that.
 		log.FromContext(ctx).Error(err, "Record of devices is behind a reset", "user", user.Name)
 		return nil
@@ -66,7 +66,7 @@ func (r *resetReconciler) recordAhead(ctx context.Context, user, released *v1alp
 }
 
 // awaitBindings waits for the status of a user to be filled.
-func (r *resetReconciler) awaitBindings(ctx context.Context, reset *v1alpha1.DeviceReset, unsettled *unsettledUser) (time.Duration, error) {
+func (r *resetReconciler) awaitBindings(ctx context.Context, reset *v1alpha1.DeviceReset, unsettled *unsettledUserError) (time.Duration, error) {
 	message := fmt.Sprintf("%v; if that lasts, the user's condition %s says why", unsettled, v1alpha1.ConditionReady)
 	_, err := r.store(ctx, reset, r.progress(reset, v1alpha1.ReasonWaitingForBindings, message))
 	return settleRetry, err

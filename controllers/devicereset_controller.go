@@ -81,7 +81,7 @@ func (r *resetReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 		}
 	}
 	wait, err := r.step(ctx, reset)
-	if unsettled := (&unsettledUser{}); errors.As(err, &unsettled) {
+	if unsettled := (&unsettledUserError{}); errors.As(err, &unsettled) {
 		wait, err = r.awaitBindings(ctx, reset, unsettled)
 	}
 	return outcome(wait, err)

@@ -52,7 +52,7 @@ func (r *userReconciler) keepRecord(ctx context.Context, facts userFacts) (recor
 	if err == nil && slots != nil {
 		err = r.restore(ctx, user, slots)
 	}
-	refused := &refusedRecord{}
+	refused := &recordRefusedError{}
 	switch {
 	case errors.As(err, &refused) && lost:
 		return r.cannotRestore(user, refused.why), nil
@@ -76,7 +76,7 @@ func served(winner, user *v1alpha1.RelayUser) bool { return winner != nil && win
 func (r *userReconciler) restore(ctx context.Context, user *v1alpha1.RelayUser, slots []v1alpha1.SlotStatus) error {
 	_, err := statuspatch.Apply(ctx, r, user, func(u *v1alpha1.RelayUser) { bindingrecord.RestoreTo(&u.Status, slots) })
 	if apierrors.IsInvalid(err) {
-		return &refusedRecord{"what is recorded is nothing that a status may hold"}
+		return &recordRefusedError{"what is recorded is nothing that a status may hold"}
 	}
 	if err != nil {
 		return err
