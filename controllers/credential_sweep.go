@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
+	"github.com/tegata-dev/tegata/internal/bindingrecord"
 	"github.com/tegata-dev/tegata/internal/credential"
 )
 
@@ -80,6 +81,9 @@ func (s *credentialSweep) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if err := s.forgetRecords(ctx, server, users); err != nil {
+		return outcome(0, err)
+	}
 	due, waiting := s.mature(req.NamespacedName, orphanKeys(shards, users))
 	for shard, keys := range due {
 		if err := removeEntries(ctx, s, shard, keys); err != nil {
@@ -90,6 +94,36 @@ func (s *credentialSweep) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 		return ctrl.Result{RequeueAfter: s.age}, nil
 	}
 	return ctrl.Result{}, nil
+}
+
+// forgetRecords removes the records of users who were deleted on purpose. Such a record counts for nothing, so there is
+// no haste; and should the cache of users not show yet one that is there, its record is written anew.
+func (s *credentialSweep) forgetRecords(ctx context.Context, server *v1alpha1.RelayServer, users []v1alpha1.RelayUser) error {
+	var pages corev1.SecretList
+	err := s.List(ctx, &pages, client.InNamespace(server.Namespace), client.MatchingLabels(recordLabels(server.Name)),
+		client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return fmt.Errorf("list records of %s/%s: %w", server.Namespace, server.Name, err)
+	}
+	alive := make(map[types.UID]bool, len(users))
+	for i := range users {
+		alive[users[i].UID] = true
+	}
+	for i := range pages.Items {
+		gone := map[string][]byte{}
+		for key, value := range pages.Items[i].Data {
+			if uid, forget := bindingrecord.ForgottenWith(value); forget && !alive[uid] {
+				gone[key] = nil
+			}
+		}
+		if len(gone) == 0 {
+			continue
+		}
+		if err := patchSecret(ctx, s, &pages.Items[i], gone); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *credentialSweep) shards(ctx context.Context, server *v1alpha1.RelayServer) ([]corev1.Secret, error) {

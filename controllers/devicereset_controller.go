@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -44,12 +45,14 @@ type resetReconciler struct {
 	sidecars *liveness.Reader
 	recorder events.EventRecorder
 	targets  *targetMemory
+	records  *recordBook
 }
 
 func newResetReconciler(mgr ctrl.Manager, o Options, sidecars *liveness.Reader) *resetReconciler {
 	return &resetReconciler{
 		Client: mgr.GetClient(), live: mgr.GetAPIReader(), clock: o.Clock, sidecars: sidecars,
 		recorder: mgr.GetEventRecorder(FieldOwner), targets: newTargetMemory(),
+		records: &recordBook{Client: mgr.GetClient(), live: mgr.GetAPIReader()},
 	}
 }
 
@@ -78,6 +81,9 @@ func (r *resetReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 		}
 	}
 	wait, err := r.step(ctx, reset)
+	if unsettled := (&unsettledUserError{}); errors.As(err, &unsettled) {
+		wait, err = r.awaitBindings(ctx, reset, unsettled)
+	}
 	return outcome(wait, err)
 }
 

@@ -83,13 +83,20 @@ func pendingMessage(pending []liveness.Sidecar) string {
 		strings.Join(names, ", "), longest)
 }
 
-// appearsOrIsRelabelled passes what may end a reset's wait for a user.
+// appearsOrIsRelabelled passes what may end a reset's wait for a user, or for what the user's status is filled with.
 func appearsOrIsRelabelled() predicate.Predicate {
 	changed := predicate.LabelChangedPredicate{}
 	return predicate.Funcs{
-		UpdateFunc: changed.Update,
+		UpdateFunc: func(e event.UpdateEvent) bool { return changed.Update(e) || fills(e.ObjectOld, e.ObjectNew) },
 		DeleteFunc: func(event.DeleteEvent) bool { return false },
 	}
+}
+
+// fills says whether a user's status says of devices for the first time.
+func fills(before, after client.Object) bool {
+	was, wasUser := before.(*v1alpha1.RelayUser)
+	is, isUser := after.(*v1alpha1.RelayUser)
+	return wasUser && isUser && len(was.Status.Slots) == 0 && len(is.Status.Slots) > 0
 }
 
 // enqueueWaiting asks for the resets that wait for a user such as this one.

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -37,6 +38,11 @@ func (r *resetReconciler) note(ctx context.Context, reset *v1alpha1.DeviceReset,
 		err := r.live.Get(ctx, client.ObjectKey{Namespace: reset.Namespace, Name: users[i]}, user)
 		if client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("get user %s/%s: %w", reset.Namespace, users[i], err)
+		}
+		if user.UID != "" {
+			if err := r.settled(ctx, user); err != nil && !errors.Is(err, errNotServed) {
+				return err
+			}
 		}
 		for j, slot := range slots {
 			// A user who is gone has no UID, and will be found gone when the slot is to be released.
@@ -141,9 +147,7 @@ func (r *resetReconciler) releaseUser(ctx context.Context, reset *v1alpha1.Devic
 		}
 		var done userRelease
 		var made bool
-		made, err = statuspatch.Apply(ctx, r, user, func(user *v1alpha1.RelayUser) {
-			done.results = r.releaseSlots(reset, user, noted)
-		})
+		done.results, made, err = r.releaseOnce(ctx, reset, user, noted)
 		switch {
 		case err == nil:
 			// Also when nothing was written. A request that was handled before was so by another reset, which may
@@ -163,6 +167,25 @@ func (r *resetReconciler) releaseUser(ctx context.Context, reset *v1alpha1.Devic
 		user = nil
 	}
 	return userRelease{}, fmt.Errorf("release slots of user %s/%s: %w", reset.Namespace, noted[0].User, err)
+}
+
+// releaseOnce frees the slots of a user as it was read: first in the record of its devices, then in its status. Between
+// the two, or should the second not come, status is the truth, and the reset goes on from what it noted. Should
+// status be lost there, what comes back is what the reset was about to make of it: no removed device is let in again.
+func (r *resetReconciler) releaseOnce(ctx context.Context, reset *v1alpha1.DeviceReset, user *v1alpha1.RelayUser, noted []v1alpha1.NotedBinding) ([]v1alpha1.SlotResult, bool, error) {
+	switch err := r.settled(ctx, user); {
+	case errors.Is(err, errNotServed):
+		return results(noted, v1alpha1.SlotOutcomeNotBound), false, nil
+	case err != nil:
+		return nil, false, err
+	}
+	released := user.DeepCopy()
+	done := r.releaseSlots(reset, released, noted)
+	if err := r.recordAhead(ctx, user, released); err != nil {
+		return nil, false, err
+	}
+	made, err := statuspatch.Apply(ctx, r, user, func(user *v1alpha1.RelayUser) { user.Status = released.Status })
+	return done, made, err
 }
 
 // liveUser is the user of a noted binding as the API server has it, nil when there is none any more.
@@ -194,11 +217,16 @@ func (r *resetReconciler) releaseSlots(reset *v1alpha1.DeviceReset, user *v1alph
 }
 
 func userGone(noted []v1alpha1.NotedBinding) userRelease {
+	return userRelease{results: results(noted, v1alpha1.SlotOutcomeUserGone)}
+}
+
+// results are those of slots with which nothing was done.
+func results(noted []v1alpha1.NotedBinding, what v1alpha1.SlotOutcome) []v1alpha1.SlotResult {
 	results := make([]v1alpha1.SlotResult, len(noted))
 	for i, n := range noted {
-		results[i] = v1alpha1.SlotResult{User: n.User, Slot: n.Slot, Outcome: v1alpha1.SlotOutcomeUserGone}
+		results[i] = v1alpha1.SlotResult{User: n.User, Slot: n.Slot, Outcome: what}
 	}
-	return userRelease{results: results}
+	return results
 }
 
 // record adds what came of a release to the status.

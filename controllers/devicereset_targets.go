@@ -99,6 +99,9 @@ func (r *resetReconciler) resolve(ctx context.Context, reset *v1alpha1.DeviceRes
 		case err != nil:
 			return nil, fmt.Errorf("get user %s/%s: %w", reset.Namespace, ref.Name, err)
 		}
+		if err := r.settled(ctx, user); err != nil && !errors.Is(err, errNotServed) {
+			return nil, err
+		}
 		return []string{ref.Name}, r.checkNextDevice(ctx, reset, user)
 	}
 	users, err := r.pick(ctx, reset, withinLimits(maxUsers(reset)))

@@ -7,6 +7,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
+	"github.com/tegata-dev/tegata/internal/bindingrecord"
 	"github.com/tegata-dev/tegata/internal/loginname"
 )
 
@@ -18,6 +19,8 @@ const (
 	indexUserLogin = "tegata/login"
 	// indexUserPassword finds the users whose password is in a Secret, by its name.
 	indexUserPassword = "tegata/password-secret"
+	// indexUserRecord finds the users who claim a login name by the key of its record: see recordKey.
+	indexUserRecord = "tegata/record"
 	// indexUserUID finds a user by UID.
 	indexUserUID = "tegata/uid"
 
@@ -37,6 +40,7 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	for field, keys := range map[string]func(*v1alpha1.RelayUser) []string{
 		indexUserServer:   func(u *v1alpha1.RelayUser) []string { return []string{u.Spec.ServerRef.Name} },
 		indexUserLogin:    loginKeys,
+		indexUserRecord:   recordKeys,
 		indexUserPassword: func(u *v1alpha1.RelayUser) []string { return []string{passwordSecretName(u)} },
 		indexUserUID:      func(u *v1alpha1.RelayUser) []string { return []string{string(u.UID)} },
 	} {
@@ -81,6 +85,17 @@ func loginKeys(u *v1alpha1.RelayUser) []string {
 		return nil
 	}
 	return []string{loginKey(u.Spec.ServerRef.Name, name)}
+}
+
+// recordKey is where the record of a login name is: at one server, under a key.
+func recordKey(server, key string) string { return server + "/" + key }
+
+func recordKeys(u *v1alpha1.RelayUser) []string {
+	name, err := loginname.Normalize(u.LoginName())
+	if err != nil {
+		return nil
+	}
+	return []string{recordKey(u.Spec.ServerRef.Name, bindingrecord.Key(name))}
 }
 
 func resetUserKeys(r *v1alpha1.DeviceReset) []string {

@@ -21,11 +21,25 @@ var (
 		Name: "tegata_device_reset_slots_total",
 		Help: "Slots that DeviceResets were carried out on, by what was done.",
 	}, []string{"outcome"})
+	bindingsRestored = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "tegata_bindings_restored_total",
+		Help: "Users whose devices were restored from their record because status had lost them.",
+	})
+	bindingsNotRestored = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "tegata_bindings_not_restored_users",
+		Help: "Users whose status has lost what their record, which cannot be read, may hold: nobody enrols.",
+	})
+	recordsBehind = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "tegata_binding_records_behind",
+		Help: "Users the record of whose devices could not be brought up to date.",
+	})
 )
 
 // registerMetrics adds the metrics to those that the manager serves, once in a process.
 func registerMetrics() error {
-	for _, metric := range []prometheus.Collector{passwordHashes, resetsFinished, resetSlots} {
+	for _, metric := range []prometheus.Collector{
+		passwordHashes, resetsFinished, resetSlots, bindingsRestored, bindingsNotRestored, recordsBehind,
+	} {
 		var again prometheus.AlreadyRegisteredError
 		if err := metrics.Registry.Register(metric); err != nil && !errors.As(err, &again) {
 			return fmt.Errorf("register metric: %w", err)

@@ -46,6 +46,7 @@ func (r *serverReconciler) setup(mgr ctrl.Manager, o Options) error {
 		// By label and not by owner: one that is in the way has another owner, or none.
 		Watches(&corev1.Secret{}, enqueueServerOf(), builder.WithPredicates(predicate.NewPredicateFuncs(isKeySecret))).
 		Watches(&corev1.Secret{}, enqueueServerOf(), builder.WithPredicates(predicate.NewPredicateFuncs(isRADIUSCopy))).
+		Watches(&corev1.Secret{}, enqueueServerOf(), builder.WithPredicates(shardGoes())).
 		Watches(&corev1.Secret{}, r.enqueueServersOfClient(), builder.WithPredicates(predicate.NewPredicateFuncs(isRADIUSSecret))).
 		Watches(&coordinationv1.Lease{}, r.leaseHandler()).
 		Watches(&v1alpha1.RelayUser{}, r.countHandler()).

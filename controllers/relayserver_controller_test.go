@@ -44,8 +44,9 @@ func TestServerGetsItsKeysAndAccess(t *testing.T) {
 		if object != keys {
 			get(w, "asp1-sidecar", object)
 		}
-		if !metav1.IsControlledBy(object, server) {
-			t.Errorf("%T %s does not belong to the server", object, object.GetName())
+		// The keys must outlive the server, and a backup of them a garbage collector that does not know their owner.
+		if owned := metav1.IsControlledBy(object, server); owned != (object != keys) {
+			t.Errorf("%T %s belongs to the server: %t", object, object.GetName(), owned)
 		}
 	}
 	w.serverBecomes(v1alpha1.ConditionSidecarsLive, metav1.ConditionFalse, v1alpha1.ReasonNoLiveSidecar, "")
@@ -162,36 +163,43 @@ func TestLostKeysAreNotMadeAnew(t *testing.T) {
 	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "asp1-keys", Labels: backup.Labels}, Data: backup.Data})
 	w.serverReady()
 	w.userReady("taro")
-	if !metav1.IsControlledBy(w.secret("asp1-keys"), w.server()) {
-		t.Error("the restored Secret does not belong to the server")
+	if owners := w.secret("asp1-keys").OwnerReferences; len(owners) > 0 {
+		t.Errorf("the restored Secret belongs to %v", owners)
 	}
 }
 
-// TestKeysOfADeletedServer takes the way that the message tells, by which no device is lost.
+// TestKeysOfADeletedServer: who makes a RelayServer anew finds every device recognised.
 func TestKeysOfADeletedServer(t *testing.T) {
 	w := managedWorld(t)
 	w.create(testenv.Server(w.namespace, "asp1"))
 	w.serverReady()
-	before := w.secret("asp1-keys")
-	w.delete(w.server())
-	w.create(testenv.Server(w.namespace, "asp1")) // and nobody collects garbage here
-	w.serverBecomes(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNameTaken,
-		"To keep the old ones: copy the Secret or have a backup, delete the RelayServer, wait until the Secret is gone, "+
-			"create it without ownerReferences, then the RelayServer, and restart the sidecars")
-
-	w.delete(w.server())
-	w.delete(w.secret("asp1-keys"))
-	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "asp1-keys", Labels: before.Labels}, Data: before.Data})
+	before, gone := w.secret("asp1-keys"), w.server()
+	// As a version before made it, and a backup may hold it.
+	edit(w, w.secret("asp1-keys"), func(s *corev1.Secret) {
+		controller := true
+		s.OwnerReferences = []metav1.OwnerReference{{
+			APIVersion: v1alpha1.GroupVersion.String(), Kind: "RelayServer", Name: "asp1", UID: gone.UID, Controller: &controller,
+		}}
+	})
+	w.delete(gone)
 	w.create(testenv.Server(w.namespace, "asp1"))
 	w.eventually(func() error {
-		if !metav1.IsControlledBy(w.secret("asp1-keys"), w.server()) {
-			return errors.New("the restored Secret does not belong to the server")
+		if owners := w.secret("asp1-keys").OwnerReferences; len(owners) > 0 {
+			return fmt.Errorf("the Secret belongs to %v", owners)
 		}
 		return nil
 	})
 	if !maps.EqualFunc(before.Data, w.secret("asp1-keys").Data, bytes.Equal) {
 		t.Error("the keys are others")
 	}
+	// Nobody collects garbage here.
+	for _, name := range credential.SecretNames("asp1") {
+		w.delete(w.secret(name))
+	}
+	for _, object := range []client.Object{&corev1.ServiceAccount{}, &rbacv1.Role{}, &rbacv1.RoleBinding{}} {
+		w.delete(get(w, "asp1-sidecar", object))
+	}
+	w.serverReady()
 }
 
 func TestKeysWithoutLabelsAreNobodys(t *testing.T) {

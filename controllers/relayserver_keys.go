@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -55,8 +56,7 @@ func (r *serverReconciler) makeKeys(ctx context.Context, server *v1alpha1.RelayS
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: server.Namespace, Name: fingerprint.SecretName(server.Name),
-			Labels:          secretLabels(server, v1alpha1.SecretTypeKeys),
-			OwnerReferences: []metav1.OwnerReference{serverReference(server)},
+			Labels: secretLabels(server, v1alpha1.SecretTypeKeys),
 		},
 		Data: fingerprint.NewSecretData(),
 	}
@@ -68,8 +68,12 @@ func (r *serverReconciler) makeKeys(ctx context.Context, server *v1alpha1.RelayS
 	return r.acceptKeys(ctx, server, secret)
 }
 
-// What a person is told about keys has the order that keeps bound devices recognised: a RelayServer that is
-// deleted takes its keys with it, and one that is made before its keys are restored makes others.
+// The Secret has no owner. It must outlive the RelayServer, as the records of devices do, which are worth nothing
+// without it; and in a backup it would name an owner who is gone once it is restored, for which the garbage
+// collector deletes it. Who wants other keys deletes it.
+
+// What a person is told about keys has the order that keeps bound devices recognised: a RelayServer that is made before
+// its keys are restored makes others, beside which the restored ones take their place.
 
 func keysMissing(server *v1alpha1.RelayServer) *obstacle {
 	return &obstacle{v1alpha1.ReasonKeySecretMissing, fmt.Sprintf(
@@ -88,11 +92,6 @@ func keysTaken(secret *corev1.Secret, server *v1alpha1.RelayServer) *obstacle {
 	remedy := fmt.Sprintf("If it holds this server's keys, from a backup, it needs the labels %s and no "+
 		"ownerReferences. If not, copy it before you delete it, or give the RelayServer another name",
 		labels.FormatLabels(secretLabels(server, v1alpha1.SecretTypeKeys)))
-	if owner := metav1.GetControllerOf(secret); owner != nil && owner.Kind == kindRelayServer && owner.Name == server.Name {
-		remedy = "It is being removed with a RelayServer of this name that was deleted; then new keys are made. To keep " +
-			"the old ones: copy the Secret or have a backup, delete the RelayServer, wait until the Secret is gone, " +
-			"create it without ownerReferences, then the RelayServer, and restart the sidecars"
-	}
 	return &obstacle{v1alpha1.ReasonNameTaken, fmt.Sprintf(
 		"Secret %s exists and does not belong to this RelayServer %s: it is left alone. %s", secret.Name, server.Name, remedy)}
 }
@@ -103,7 +102,7 @@ func (r *serverReconciler) acceptKeys(ctx context.Context, server *v1alpha1.Rela
 	if problem != nil {
 		return "", problem, nil
 	}
-	if !metav1.IsControlledBy(secret, server) || !hasLabels(secret, secretLabels(server, v1alpha1.SecretTypeKeys)) {
+	if ownedByName(secret, server) || !hasLabels(secret, secretLabels(server, v1alpha1.SecretTypeKeys)) {
 		return ring.CurrentID(), nil, r.adopt(ctx, server, secret)
 	}
 	return ring.CurrentID(), nil, nil
@@ -111,8 +110,9 @@ func (r *serverReconciler) acceptKeys(ctx context.Context, server *v1alpha1.Rela
 
 // keysOf is what a Secret holds if it is the server's and holds what it must, else what is wrong with it.
 func keysOf(server *v1alpha1.RelayServer, secret *corev1.Secret) (*fingerprint.Keyring, *obstacle) {
-	owned, labelled := metav1.IsControlledBy(secret, server), hasLabels(secret, secretLabels(server, v1alpha1.SecretTypeKeys))
-	if !owned && (!labelled || metav1.GetControllerOf(secret) != nil) {
+	// What has lost its labels is known by the key under which devices are bound.
+	labelled := hasLabels(secret, secretLabels(server, v1alpha1.SecretTypeKeys)) || holdsKnownKey(server, secret)
+	if !labelled || metav1.GetControllerOf(secret) != nil && !ownedByName(secret, server) {
 		return nil, keysTaken(secret, server)
 	}
 	ring, err := fingerprint.ParseKeyring(secret.Data)
@@ -127,12 +127,23 @@ func keysOf(server *v1alpha1.RelayServer, secret *corev1.Secret) (*fingerprint.K
 	return ring, nil
 }
 
-// adopt marks a Secret as the server's that was restored without its owner, or has lost its labels.
+// ownedByName says whether a Secret names as its owner this server, or one of its name that is gone.
+func ownedByName(secret *corev1.Secret, server *v1alpha1.RelayServer) bool {
+	owner := metav1.GetControllerOf(secret)
+	return owner != nil && owner.Kind == kindRelayServer && owner.Name == server.Name
+}
+
+func holdsKnownKey(server *v1alpha1.RelayServer, secret *corev1.Secret) bool {
+	ring, err := fingerprint.ParseKeyring(secret.Data)
+	return err == nil && server.Status.FingerprintKeyID != "" && ring.Has(server.Status.FingerprintKeyID)
+}
+
+// adopt marks a Secret as the server's that has lost its labels, or names an owner.
 func (r *serverReconciler) adopt(ctx context.Context, server *v1alpha1.RelayServer, secret *corev1.Secret) error {
 	before := secret.DeepCopy()
-	if !metav1.IsControlledBy(secret, server) {
-		secret.OwnerReferences = append(secret.OwnerReferences, serverReference(server))
-	}
+	secret.OwnerReferences = slices.DeleteFunc(secret.OwnerReferences, func(o metav1.OwnerReference) bool {
+		return o.Kind == kindRelayServer && o.Name == server.Name
+	})
 	if secret.Labels == nil {
 		secret.Labels = map[string]string{}
 	}

@@ -8,6 +8,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/credential"
@@ -60,4 +62,16 @@ func emptyShard(server *v1alpha1.RelayServer, name string) *corev1.Secret {
 		Labels:          secretLabels(server, v1alpha1.SecretTypeCredentials),
 		OwnerReferences: []metav1.OwnerReference{serverReference(server)},
 	}}
+}
+
+// shardGoes passes the deletion of Secrets of credentials. One that was restored from a backup names an owner who is
+// gone, and is in the way until the garbage collector has taken it.
+func shardGoes() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		UpdateFunc: func(event.UpdateEvent) bool { return false },
+		DeleteFunc: func(e event.DeleteEvent) bool {
+			return e.Object.GetLabels()[v1alpha1.LabelSecretType] == v1alpha1.SecretTypeCredentials
+		},
+	}
 }

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -30,13 +31,18 @@ type userReconciler struct {
 	live  client.Reader
 	clock clock.PassiveClock
 	// hasher bounds how many passwords are hashed at once.
-	hasher *password.Verifier
+	hasher   *password.Verifier
+	records  *recordBook
+	recorder events.EventRecorder
+	behind   *behindRecords
 }
 
 func newUserReconciler(mgr ctrl.Manager, o Options) *userReconciler {
 	return &userReconciler{
 		Client: mgr.GetClient(), live: mgr.GetAPIReader(), clock: o.Clock,
-		hasher: password.NewVerifier(password.Options{Slots: o.HashSlots, Queue: userWorkers}),
+		hasher:  password.NewVerifier(password.Options{Slots: o.HashSlots, Queue: userWorkers}),
+		records: &recordBook{Client: mgr.GetClient(), live: mgr.GetAPIReader()}, recorder: mgr.GetEventRecorder(FieldOwner),
+		behind: newBehindRecords(),
 	}
 }
 
@@ -55,6 +61,7 @@ func (r *userReconciler) setup(mgr ctrl.Manager, o Options) error {
 func (r *userReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	user := &v1alpha1.RelayUser{}
 	if err := r.Get(ctx, req.NamespacedName, user); err != nil {
+		r.behind.set(req.NamespacedName, false)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if user.DeletionTimestamp != nil {
@@ -62,6 +69,9 @@ func (r *userReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 	}
 	facts, err := r.gather(ctx, user)
 	if err != nil {
+		return outcome(0, err)
+	}
+	if facts.record, err = r.keepRecord(ctx, facts); err != nil {
 		return outcome(0, err)
 	}
 	plan := decideUser(facts)
@@ -86,7 +96,7 @@ func (r *userReconciler) gather(ctx context.Context, user *v1alpha1.RelayUser) (
 	case client.IgnoreNotFound(err) != nil:
 		return facts, fmt.Errorf("get server of user %s/%s: %w", user.Namespace, user.Name, err)
 	}
-	if facts.winner, err = r.winner(ctx, user); err != nil {
+	if facts.winner, err = winnerOf(ctx, r, user); err != nil {
 		return facts, err
 	}
 	if credentialProblem(facts) != nil {
@@ -96,15 +106,15 @@ func (r *userReconciler) gather(ctx context.Context, user *v1alpha1.RelayUser) (
 	return facts, err
 }
 
-// winner is the user who is served under this user's login name: the oldest who claims it, of equally old
+// winnerOf is the user who is served under this user's login name: the oldest who claims it, of equally old
 // ones the one with the lowest UID. The sidecars' directory has the same order. It is nil when the name is
 // no login name.
-func (r *userReconciler) winner(ctx context.Context, user *v1alpha1.RelayUser) (*v1alpha1.RelayUser, error) {
+func winnerOf(ctx context.Context, c client.Reader, user *v1alpha1.RelayUser) (*v1alpha1.RelayUser, error) {
 	name, err := loginname.Normalize(user.LoginName())
 	if err != nil {
 		return nil, nil //nolint:nilerr // an invalid name is a fact to decide on, not a failure
 	}
-	namesakes, err := r.namesakes(ctx, user.Namespace, loginKey(user.Spec.ServerRef.Name, name))
+	namesakes, err := namesakesOf(ctx, c, user.Namespace, loginKey(user.Spec.ServerRef.Name, name))
 	if err != nil {
 		return nil, err
 	}
@@ -117,9 +127,9 @@ func (r *userReconciler) winner(ctx context.Context, user *v1alpha1.RelayUser) (
 	return winner, nil
 }
 
-func (r *userReconciler) namesakes(ctx context.Context, namespace, key string) ([]v1alpha1.RelayUser, error) {
+func namesakesOf(ctx context.Context, c client.Reader, namespace, key string) ([]v1alpha1.RelayUser, error) {
 	var users v1alpha1.RelayUserList
-	err := r.List(ctx, &users, client.InNamespace(namespace), client.MatchingFields{indexUserLogin: key},
+	err := c.List(ctx, &users, client.InNamespace(namespace), client.MatchingFields{indexUserLogin: key},
 		client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("list users with one login name in %s: %w", namespace, err)

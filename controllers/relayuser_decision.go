@@ -23,12 +23,16 @@ type userFacts struct {
 	// password is where the credential comes from, or why it cannot. It is looked at last, so there is none
 	// when something else is in the way.
 	password passwordFacts
+	// record is what came of looking after the record of the user's devices.
+	record recordFacts
 }
 
 // userPlan is what is to be done about a user.
 type userPlan struct {
 	// serve says that the sidecars get the user's credential; else it is withdrawn.
-	serve      bool
+	serve bool
+	// settled says that status says all that is known of the user's devices; else nobody enrols.
+	settled    bool
 	conditions []condition
 	// retry is how soon to look again, when no watch would tell.
 	retry time.Duration
@@ -37,11 +41,19 @@ type userPlan struct {
 // decideUser decides on facts alone.
 func decideUser(facts userFacts) userPlan {
 	problem := credentialProblem(facts)
-	plan := userPlan{serve: problem == nil, retry: retryAfter(facts.password.problem)}
+	plan := userPlan{
+		serve: problem == nil, settled: facts.record.settled,
+		retry: earliest(retryAfter(facts.password.problem), facts.record.retry),
+	}
 	if problem == nil {
 		problem = serverProblem(facts)
 	}
-	plan.conditions = []condition{ready(problem), resetRecommended(facts), slotNotPermitted(facts.user)}
+	if problem == nil {
+		problem = facts.record.problem
+	}
+	plan.conditions = []condition{
+		ready(problem), resetRecommended(facts), slotNotPermitted(facts.user), bindingsRecorded(facts),
+	}
 	return plan
 }
 
@@ -91,11 +103,14 @@ func ready(problem *obstacle) condition {
 func (p *userPlan) report(user *v1alpha1.RelayUser, now metav1.Time) {
 	status := &user.Status
 	status.ObservedGeneration = user.Generation
-	binding.Ensure(status, v1alpha1.SlotPC)
-	if user.Spec.Programs.Viewer.Mobile {
-		binding.Ensure(status, v1alpha1.SlotMobile)
-	} else {
-		binding.Drop(status, v1alpha1.SlotMobile)
+	for slot, wanted := range map[v1alpha1.Slot]bool{
+		v1alpha1.SlotPC: p.settled, v1alpha1.SlotMobile: p.settled && user.Spec.Programs.Viewer.Mobile,
+	} {
+		if wanted {
+			binding.Ensure(status, slot)
+		} else {
+			binding.Drop(status, slot)
+		}
 	}
 	set(&status.Conditions, user.Generation, now, p.conditions...)
 }

@@ -84,7 +84,7 @@ func (r *userReconciler) explainMissing(ctx context.Context, user *v1alpha1.Rela
 func notLabelled(secret client.Object) passwordFacts {
 	overwrite := ""
 	switch secret.GetLabels()[v1alpha1.LabelSecretType] {
-	case v1alpha1.SecretTypeKeys, v1alpha1.SecretTypeCredentials, v1alpha1.SecretTypeRADIUSClients:
+	case v1alpha1.SecretTypeKeys, v1alpha1.SecretTypeCredentials, v1alpha1.SecretTypeRADIUSClients, v1alpha1.SecretTypeBindings:
 		return refuse(v1alpha1.ReasonPasswordSecretNotLabelled,
 			"Secret %s is one of Tegata's own; put the password into another", secret.GetName())
 	case "":

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
+	"github.com/tegata-dev/tegata/internal/bindingrecord"
 )
 
 // userChanged passes the changes of a user that may change a condition or the credential. A sidecar that
@@ -26,10 +27,17 @@ func userChanged() predicate.Predicate {
 		after, isUser := e.ObjectNew.(*v1alpha1.RelayUser)
 		return wasUser && isUser && (before.Generation != after.Generation ||
 			!equality.Semantic.DeepEqual(before.Status.Conditions, after.Status.Conditions) ||
-			len(before.Status.Slots) != len(after.Status.Slots) ||
+			!sameBindings(before, after) ||
 			!slices.Equal(slotsToReset(before), slotsToReset(after)) ||
 			!slices.Equal(boundNotPermitted(before), boundNotPermitted(after)))
 	}}
+}
+
+// sameBindings says whether a user's record need not be looked at again.
+func sameBindings(before, after *v1alpha1.RelayUser) bool {
+	return len(before.Status.Slots) == len(after.Status.Slots) &&
+		bindingrecord.Forgets(before) == bindingrecord.Forgets(after) &&
+		equality.Semantic.DeepEqual(bindingrecord.Of(&before.Status), bindingrecord.Of(&after.Status))
 }
 
 // comesOrGoes passes creations and deletions.
@@ -72,7 +80,7 @@ func (r *userReconciler) enqueueNamesakes() handler.EventHandler {
 		}
 		var requests []reconcile.Request
 		for _, key := range loginKeys(user) {
-			namesakes, err := r.namesakes(ctx, user.Namespace, key)
+			namesakes, err := namesakesOf(ctx, r, user.Namespace, key)
 			if err != nil {
 				log.FromContext(ctx).Error(err, "Users with one login name were not looked at")
 			}
@@ -92,27 +100,32 @@ func (r *userReconciler) enqueueUsersOfServer() handler.EventHandler {
 	})
 }
 
-// secretHandler asks for the users whose password is in a Secret, and for those whose credential was
+// secretHandler asks for the users whose password is in a Secret, and for those whose credential or record was
 // changed or removed by somebody else, or by a write that this one crossed.
 func (r *userReconciler) secretHandler() handler.EventHandler {
-	enqueue := func(ctx context.Context, q queue, obj client.Object, lost []string) {
+	enqueue := func(ctx context.Context, q queue, obj client.Object, before, after client.Object) {
 		for _, req := range r.usersOfPassword(ctx, obj) {
 			q.Add(req)
 		}
-		for _, uid := range lost {
+		for _, key := range changedRecords(before, after) {
+			for _, req := range r.find(ctx, obj.GetNamespace(), indexUserRecord, recordKey(obj.GetLabels()[v1alpha1.LabelRelayServer], key)) {
+				q.Add(req)
+			}
+		}
+		for _, uid := range changedEntries(before, after) {
 			for _, req := range r.userWithUID(ctx, obj.GetNamespace(), uid) {
 				q.Add(req)
 			}
 		}
 	}
 	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { enqueue(ctx, q, e.Object, nil) },
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { enqueue(ctx, q, e.Object, nil, e.Object) },
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
-			enqueue(ctx, q, e.Object, changedEntries(e.Object, nil))
+			enqueue(ctx, q, e.Object, e.Object, nil)
 		},
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 			if e.ObjectOld.GetResourceVersion() != e.ObjectNew.GetResourceVersion() {
-				enqueue(ctx, q, e.ObjectNew, changedEntries(e.ObjectOld, e.ObjectNew))
+				enqueue(ctx, q, e.ObjectNew, e.ObjectOld, e.ObjectNew)
 			}
 		},
 	}
@@ -136,6 +149,31 @@ func changedEntries(before, after client.Object) []string {
 		}
 	}
 	return changed
+}
+
+// changedRecords are the keys of records that are another in one Secret than in the other, or in one of them only.
+func changedRecords(before, after client.Object) []string {
+	was, is := recordsIn(before), recordsIn(after)
+	var changed []string
+	for key, value := range was {
+		if !bytes.Equal(is[key], value) {
+			changed = append(changed, key)
+		}
+	}
+	for key := range is {
+		if _, known := was[key]; !known {
+			changed = append(changed, key)
+		}
+	}
+	return changed
+}
+
+func recordsIn(obj client.Object) map[string][]byte {
+	secret, ok := obj.(*corev1.Secret)
+	if !ok || secret.Labels[v1alpha1.LabelSecretType] != v1alpha1.SecretTypeBindings {
+		return nil
+	}
+	return secret.Data
 }
 
 func (r *userReconciler) usersOfPassword(ctx context.Context, secret client.Object) []reconcile.Request {

@@ -117,6 +117,8 @@ const (
 const (
 	// ReasonWaitingForUser: the user does not exist yet.
 	ReasonWaitingForUser = "WaitingForUser"
+	// ReasonWaitingForBindings: the manager has not said yet which devices a user has.
+	ReasonWaitingForBindings = "WaitingForBindings"
 	// ReasonClearing: slots are being freed.
 	ReasonClearing = "Clearing"
 	// ReasonEnforcing: slots are free; a sidecar has not observed it yet.

@@ -40,7 +40,8 @@ const (
 	// ReasonThrottled: too many wrong passwords; this attempt was not checked.
 	ReasonThrottled Reason = "Throttled"
 	// ReasonServerUnavailable: the login could not be decided or its binding not be stored: the sidecar
-	// has not heard from the API server for too long, or has too much to do.
+	// has not heard from the API server for too long, or has too much to do, or the manager has not said yet
+	// which devices the user has.
 	ReasonServerUnavailable Reason = "ServerUnavailable"
 
 	// ReasonSessionInvalid: what was shown as a session is none of this server's. This reason and the next two

@@ -75,6 +75,9 @@ const (
 	ConditionResetRecommended = "ResetRecommended"
 	// ConditionSlotNotPermitted says that a slot holds a device which the spec does not permit any more.
 	ConditionSlotNotPermitted = "SlotNotPermitted"
+	// ConditionBindingsRecorded says whether what slots say of devices is kept outside status too, from where it
+	// is restored when status is lost.
+	ConditionBindingsRecorded = "BindingsRecorded"
 )
 
 // Reasons of a RelayUser's conditions.
@@ -105,6 +108,16 @@ const (
 	ReasonBoundSlotNotPermitted = "BoundSlotNotPermitted"
 	// ReasonSlotsPermitted: every bound slot is permitted by spec.programs.
 	ReasonSlotsPermitted = "SlotsPermitted"
+	// ReasonBindingsNotRestored: there is a record of devices that cannot be read, and status has none.
+	ReasonBindingsNotRestored = "BindingsNotRestored"
+	// ReasonRecorded: the record is there, or there is nothing to record.
+	ReasonRecorded = "Recorded"
+	// ReasonForgottenOnDelete: the record goes with the object, because an annotation says so.
+	ReasonForgottenOnDelete = "ForgottenOnDelete"
+	// ReasonRecordBehind: the record cannot be written; the message says why.
+	ReasonRecordBehind = "RecordBehind"
+	// ReasonNotServed: another RelayUser is served under the login name, or it is not valid.
+	ReasonNotServed = "NotServed"
 )
 
 // EndedSessions are sessions that are refused although their time is not over.
@@ -132,7 +145,7 @@ type RelayUserStatus struct {
 	// observedGeneration is the generation of the spec that the conditions describe.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready, ResetRecommended, SlotNotPermitted.
+	// conditions: Ready, ResetRecommended, SlotNotPermitted, BindingsRecorded.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8

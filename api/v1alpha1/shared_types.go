@@ -79,6 +79,12 @@ const (
 	SecretTypeRADIUS = "radius"
 	// SecretTypeRADIUSClients marks the Secret that holds the shared secrets of a server's RADIUS clients.
 	SecretTypeRADIUSClients = "radius-clients"
+	// SecretTypeBindings marks a Secret that holds a second record of devices of a server's users.
+	SecretTypeBindings = "bindings"
+
+	// AnnotationForgetBindings, when it is "true" on a RelayUser, has its devices forgotten once that object is
+	// deleted. Without it a RelayUser of the same login name gets them back.
+	AnnotationForgetBindings = "tegata.dev/forget-bindings-on-delete"
 
 	// LabelRelayServer names the RelayServer that an object belongs to.
 	LabelRelayServer = "tegata.dev/relay-server"

@@ -26,6 +26,7 @@ var (
 	reservedOther   = statusDenied("the slot is reserved for another device")
 	removedByReset  = statusDenied("a reset removed this device: it may not be bound again")
 	backDated       = statusDenied("a device may not be bound as of a time before another was")
+	firstSlot       = statusDenied("a sidecar may not write the first slot: the manager has not said yet which devices the user has")
 	countMayNotFall = statusDenied("a sidecar may not lower failureCount")
 )
 
@@ -79,6 +80,13 @@ func asOf(device string, later time.Duration) v1alpha1.Binding {
 
 func untouched() v1alpha1.RelayUserStatus { return v1alpha1.RelayUserStatus{} }
 
+// fresh is a user of whom the manager has said that no device is registered.
+func fresh() v1alpha1.RelayUserStatus {
+	var status v1alpha1.RelayUserStatus
+	binding.Ensure(&status, v1alpha1.SlotPC)
+	return status
+}
+
 func bind(slot v1alpha1.Slot, b v1alpha1.Binding) func(*v1alpha1.RelayUserStatus) {
 	return func(s *v1alpha1.RelayUserStatus) { binding.Bind(s, slot, b) }
 }
@@ -96,8 +104,10 @@ func TestSidecarStatusWrites(t *testing.T) {
 		write  func(*status)
 		want   string
 	}{
-		"binds the first device ever":       {untouched, bind(pc, bindingOf("pc")), ""},
-		"binds a first phone":               {untouched, bind(mobile, bindingOf("phone")), ""},
+		"binds the first device ever":       {fresh, bind(pc, bindingOf("pc")), ""},
+		"binds a first phone":               {fresh, bind(mobile, bindingOf("phone")), ""},
+		"binds before the manager":          {untouched, bind(pc, bindingOf("pc")), firstSlot},
+		"frees a slot before the manager":   {untouched, func(s *status) { binding.Ensure(s, pc) }, firstSlot},
 		"binds a device to a free slot":     {free, bind(mobile, bindingOf("tablet")), ""},
 		"binds the reserved device":         {settled, bind(mobile, bindingOf("phone")), ""},
 		"binds it under another key":        {settled, bind(mobile, otherKey), ""},
@@ -122,7 +132,9 @@ func TestSidecarStatusWrites(t *testing.T) {
 		"reserves a free slot": {free, func(s *status) {
 			s.Slots[1].State, s.Slots[1].ReservedFor = v1alpha1.SlotReserved, digest("k1", "thief")
 		}, bindingKept},
-		"reserves a new slot": {untouched, func(s *status) { s.Slots = []v1alpha1.SlotStatus{{Slot: pc, State: v1alpha1.SlotReserved}} }, bindingKept},
+		"reserves a new slot": {fresh, func(s *status) {
+			s.Slots = append(s.Slots, v1alpha1.SlotStatus{Slot: mobile, State: v1alpha1.SlotReserved})
+		}, bindingKept},
 		"binds and keeps the reservation": {settled, func(s *status) {
 			binding.Bind(s, mobile, bindingOf("phone"))
 			s.Slots[1].ReservedFor = digest("k1", "phone")
@@ -139,7 +151,7 @@ func TestSidecarStatusWrites(t *testing.T) {
 		"binds as of a time after the other device":  {free, bind(mobile, asOf("phone", time.Hour)), ""},
 		"binds as of a time before the other device": {free, bind(mobile, asOf("phone", -time.Second)), backDated},
 		"binds the reserved device as of before":     {settled, bind(mobile, asOf("phone", -time.Hour)), backDated},
-		"binds the first device as of long ago":      {untouched, bind(pc, asOf("pc", -1000*time.Hour)), ""},
+		"binds the first device as of long ago":      {fresh, bind(pc, asOf("pc", -1000*time.Hour)), ""},
 		"removes a slot":                             {settled, func(s *status) { s.Slots = s.Slots[:1] }, slotGone},
 		"removes all slots":                          {settled, func(s *status) { s.Slots = nil }, slotGone},
 		"wipes the status":                           {settled, func(s *status) { *s = status{} }, managersOwn},
@@ -150,7 +162,7 @@ func TestSidecarStatusWrites(t *testing.T) {
 		"exchanges a removed device": {settled, func(s *status) { s.Slots[0].Revoked[0].Digest = digest("k1", "x") }, resetsOwn},
 		"forgets a handled reset":    {settled, func(s *status) { s.Slots[1].HandledResets = nil }, resetsOwn},
 		"claims a reset as handled":  {settled, func(s *status) { s.Slots[1].HandledResets[0].RequestID = "INC-2" }, resetsOwn},
-		"claims one on a new slot": {untouched, func(s *status) {
+		"claims one on a new slot": {fresh, func(s *status) {
 			binding.Bind(s, pc, bindingOf("pc"))
 			s.Slots[0].HandledResets = settled().Slots[0].HandledResets
 		}, resetsOwn},

@@ -43,9 +43,7 @@ func patching(t *testing.T, env *testenv.Env, namespace string, f patchFunc) *bi
 func newUser(t *testing.T, env *testenv.Env) *v1alpha1.RelayUser {
 	t.Helper()
 	user := testenv.User(env.Namespace(t), "hanako", "asp1")
-	if err := env.Client.Create(t.Context(), user); err != nil {
-		t.Fatal(err)
-	}
+	create(t, env, user)
 	return user
 }
 
@@ -231,6 +229,20 @@ func TestUserGone(t *testing.T) {
 	}
 	if got := stored(t, env, again, v1alpha1.SlotPC); got != nil {
 		t.Errorf("the new user is bound: %+v", got)
+	}
+}
+
+// TestNobodyEnrolsBeforeTheManagerHasLooked: of a user whose status has no slots, it may be that they were lost.
+func TestNobodyEnrolsBeforeTheManagerHasLooked(t *testing.T) {
+	env := testenv.Shared(t)
+	user := newUser(t, env)
+	change(t, env, user, func(s *v1alpha1.RelayUserStatus) { *s = v1alpha1.RelayUserStatus{FailureCount: 1} })
+	outcome, err := newEnroller(t, env, user.Namespace).Enroll(t.Context(), request(user, decision.SlotPC, "laptop"))
+	if want := (decision.Outcome{Reason: decision.ServerUnavailable, Slot: decision.SlotPC}); outcome.Outcome != want || err != nil {
+		t.Errorf("%+v, %v; want %+v", outcome, err, want)
+	}
+	if got := stored(t, env, user, v1alpha1.SlotPC); got != nil {
+		t.Errorf("%+v is bound", got)
 	}
 }
 

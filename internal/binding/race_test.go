@@ -108,9 +108,7 @@ func TestOneWinner(t *testing.T) {
 	}
 	for round := range rounds {
 		user := testenv.User(namespace, fmt.Sprintf("user-%d", round), "asp1")
-		if err := env.Client.Create(t.Context(), user); err != nil {
-			t.Fatal(err)
-		}
+		create(t, env, user)
 		var requests []binding.Request
 		for d := range devices {
 			requests = append(requests, request(user, decision.SlotPC, fmt.Sprint("device-", d)))
@@ -145,9 +143,7 @@ func TestOneDeviceInAll(t *testing.T) {
 	enrollers := []*binding.Enroller{newEnroller(t, env, namespace), newEnroller(t, env, namespace)}
 	for round := range rounds {
 		user := testenv.User(namespace, fmt.Sprintf("user-%d", round), "asp1", testenv.Mobile)
-		if err := env.Client.Create(t.Context(), user); err != nil {
-			t.Fatal(err)
-		}
+		create(t, env, user)
 		outcomes := race(t, enrollers, []binding.Request{
 			request(user, decision.SlotPC, "laptop"), request(user, decision.SlotMobile, "phone"),
 		})
@@ -169,9 +165,7 @@ func TestCombinedTakesBoth(t *testing.T) {
 	env := testenv.Shared(t)
 	namespace := env.Namespace(t)
 	user := testenv.User(namespace, "hanako", "asp1", testenv.Combined)
-	if err := env.Client.Create(t.Context(), user); err != nil {
-		t.Fatal(err)
-	}
+	create(t, env, user)
 	outcomes := race(t, []*binding.Enroller{newEnroller(t, env, namespace)}, []binding.Request{
 		request(user, decision.SlotPC, "laptop"), request(user, decision.SlotMobile, "phone"),
 	})
@@ -190,9 +184,7 @@ func TestSameDeviceTwice(t *testing.T) {
 	env := testenv.Shared(t)
 	namespace := env.Namespace(t)
 	user := testenv.User(namespace, "hanako", "asp1")
-	if err := env.Client.Create(t.Context(), user); err != nil {
-		t.Fatal(err)
-	}
+	create(t, env, user)
 	var requests []binding.Request
 	for range 8 {
 		requests = append(requests, request(user, decision.SlotPC, "laptop"))
@@ -209,6 +201,19 @@ func TestSameDeviceTwice(t *testing.T) {
 	}
 	if enrolled != 1 {
 		t.Errorf("enrolled %d times", enrolled)
+	}
+}
+
+// create makes a user of whom the manager has said that no device is registered.
+func create(t *testing.T, env *testenv.Env, user *v1alpha1.RelayUser) {
+	t.Helper()
+	if err := env.Client.Create(t.Context(), user); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := statuspatch.Apply(t.Context(), env.Client, user, func(u *v1alpha1.RelayUser) {
+		binding.Ensure(&u.Status, v1alpha1.SlotPC)
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

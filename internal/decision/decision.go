@@ -75,6 +75,7 @@ var checks = [...]func(in Input, slot Slot) Reason{
 	deviceNotRevoked,
 	deviceMatches,
 	deviceMayRegister,
+	slotsKnown,
 }
 
 func userKnown(in Input, _ Slot) Reason { return unless(in.User != nil, UnknownUser) }
@@ -182,6 +183,11 @@ func deviceMayRegister(in Input, slot Slot) Reason {
 		return unless(!in.ReservedOnly && !in.User.reservedElsewhere(slot), DeviceNotRegistered)
 	}
 	return DeviceNotRegistered
+}
+
+// slotsKnown comes last: what a user whose slots are not known may not do in any case is told as such.
+func slotsKnown(in Input, slot Slot) Reason {
+	return unless(slot == SlotNone || !in.User.SlotsUnknown || in.User.Slots[slot].State == Registered, ServerUnavailable)
 }
 
 func unless(ok bool, r Reason) Reason {

@@ -76,9 +76,9 @@ func admissibleDevice(in decision.Input, own, other decision.SlotState, winsTie 
 		older := own.RegisteredTime.Compare(other.RegisteredTime)
 		return is(in.Attempt.Device, own.Digest) && (!taken || older < 0 || (older == 0 && winsTie))
 	case decision.Reserved:
-		return is(in.Attempt.Device, own.Digest) && !taken
+		return is(in.Attempt.Device, own.Digest) && !taken && !in.User.SlotsUnknown
 	case decision.Unregistered:
-		return !in.ReservedOnly && !taken && !promised
+		return !in.ReservedOnly && !taken && !promised && !in.User.SlotsUnknown
 	}
 	return false
 }
@@ -174,5 +174,6 @@ func inputFrom(b bits) decision.Input {
 		ViewerNetwork: b.network(), ClientNetwork: b.network(),
 		Slots: [decision.SlotCount]decision.SlotState{b.slot(), b.slot()},
 	}
+	in.User.SlotsUnknown = b.below(4) == 3
 	return in
 }

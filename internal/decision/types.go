@@ -257,7 +257,9 @@ type User struct {
 	// MinimumKind refuses devices that identify themselves by something weaker.
 	MinimumKind Kind
 
-	Slots [SlotCount]SlotState
+	// SlotsUnknown says that nothing is known of the slots as yet, so that none of them counts as free.
+	SlotsUnknown bool
+	Slots        [SlotCount]SlotState
 }
 
 func (u *User) network(p Program) *Network {

@@ -28,6 +28,8 @@ func DecisionUser(u *v1alpha1.RelayUser) decision.User {
 		ClientPermitted:   u.Spec.Programs.Client,
 		ViewerNetwork:     network(u.Spec.Network.Viewer),
 		ClientNetwork:     network(u.Spec.Network.Client),
+		// The manager writes the first slot once it has made sure that no device of the user's was forgotten.
+		SlotsUnknown: len(u.Status.Slots) == 0,
 	}
 	for slot, name := range SlotNames {
 		if s := binding.Find(&u.Status, name); s != nil {

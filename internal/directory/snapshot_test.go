@@ -115,6 +115,7 @@ func TestEveryFieldOfTheUserPage(t *testing.T) {
 	for path, tc := range rows {
 		t.Run(path, func(t *testing.T) {
 			u := &v1alpha1.RelayUser{}
+			binding.Ensure(&u.Status, v1alpha1.SlotPC)
 			if tc.base != nil {
 				tc.base(u)
 			}
@@ -126,6 +127,23 @@ func TestEveryFieldOfTheUserPage(t *testing.T) {
 				t.Errorf("with (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestSlotsThatAreNotToldAreNotFree: a status without slots may be one that was lost.
+func TestSlotsThatAreNotToldAreNotFree(t *testing.T) {
+	u := &v1alpha1.RelayUser{}
+	want := decision.Outcome{Reason: decision.ServerUnavailable, Slot: decision.SlotPC}
+	if got := attempt(u, decision.ProgramViewer, decision.ViewerPC); got != want {
+		t.Errorf("without slots: %+v, want %+v", got, want)
+	}
+	u.Spec.Suspended = true
+	if got := attempt(u, decision.ProgramViewer, decision.ViewerPC); got.Reason != decision.UserSuspended {
+		t.Errorf("a reason of the user's own goes first; got %+v", got)
+	}
+	u.Spec.Suspended, u.Spec.Programs.Viewer.Unbound = false, true
+	if got := attempt(u, decision.ProgramViewer, decision.ViewerUnbound); got.Verdict != decision.Allow {
+		t.Errorf("a viewer without a device: %+v", got)
 	}
 }
 

@@ -80,7 +80,7 @@ func Shared(t testing.TB) *Env {
 		t.Fatal("testenv.Shared needs TestMain to call os.Exit(testenv.Run(m)), which stops it")
 	}
 	if shared.env == nil && shared.err == nil {
-		shared.env, shared.err = startEnv()
+		shared.env, shared.err = startEnv(Options{})
 	}
 	failOrSkip(t, shared.err)
 	shared.env.logPathsOnFailure(t)
@@ -88,9 +88,14 @@ func Shared(t testing.TB) *Env {
 }
 
 // New is a control plane for this test alone, which it may pause, kill and restart. It ends with the test.
-func New(t testing.TB) *Env {
+func New(t testing.TB) *Env { return newEnv(t, Options{}) }
+
+// NewWithControllers is New with Kubernetes' own controllers: garbage is collected, and namespaces that are deleted go.
+func NewWithControllers(t testing.TB) *Env { return newEnv(t, Options{ControllerManager: true}) }
+
+func newEnv(t testing.TB, options Options) *Env {
 	t.Helper()
-	env, err := startEnv()
+	env, err := startEnv(options)
 	failOrSkip(t, err)
 	t.Cleanup(func() {
 		if err := env.stop(t.Failed()); err != nil {
@@ -113,7 +118,7 @@ func failOrSkip(t testing.TB, err error) {
 	}
 }
 
-func startEnv() (*Env, error) {
+func startEnv(options Options) (*Env, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	binDir, err := BinDir()
@@ -125,7 +130,8 @@ func startEnv() (*Env, error) {
 		return nil, err
 	}
 	env := &Env{dir: dir, binDir: binDir}
-	env.ControlPlane, err = StartControlPlane(ctx, Options{Dir: filepath.Join(dir, "control-plane"), LogDir: dir, BinDir: binDir})
+	options.Dir, options.LogDir, options.BinDir = filepath.Join(dir, "control-plane"), dir, binDir
+	env.ControlPlane, err = StartControlPlane(ctx, options)
 	if err != nil {
 		return nil, err // the logs that it names stay
 	}

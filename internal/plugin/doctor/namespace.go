@@ -29,6 +29,7 @@ var rights = []right{
 	{"list", v1alpha1.GroupVersion.Group, "relayusers", "login names, why --id, users export, doctor"},
 	{"patch", v1alpha1.GroupVersion.Group, "relayusers", "suspend, resume, sessions --end, passwd, users import"},
 	{"create", v1alpha1.GroupVersion.Group, "relayusers", "users import"},
+	{"delete", v1alpha1.GroupVersion.Group, "relayusers", "users delete"},
 	{"create", v1alpha1.GroupVersion.Group, "deviceresets", "reset"},
 	{"get", v1alpha1.GroupVersion.Group, "deviceresets", "reset"},
 	{"watch", v1alpha1.GroupVersion.Group, "deviceresets", "reset"},

@@ -108,15 +108,32 @@ var gitOps = map[string]string{
 // NoteGit tells that a field has to be changed in Git too, when a tool keeps the object as Git has it: it would
 // be changed back.
 func (s *Shell) NoteGit(object client.Object, field string) {
+	if tool := keeper(object); tool != "" {
+		s.Note(s.Lang.Of(
+			"note: %s keeps %s as Git has it: set %s in Git too, or it will be changed back",
+			"注意：%s が %s を Git の内容に保っています。Git でも %s を設定してください。設定しないと元に戻されます。"),
+			tool, object.GetName(), field)
+	}
+}
+
+// NoteGitRemoval tells that an object has to be removed from Git too: it would be made anew.
+func (s *Shell) NoteGitRemoval(object client.Object) {
+	if tool := keeper(object); tool != "" {
+		s.Note(s.Lang.Of(
+			"note: %s keeps %s as Git has it: remove it from Git too, or it will be made anew",
+			"注意：%s が %s を Git の内容に保っています。Git からも削除してください。削除しないと再作成されます。"),
+			tool, object.GetName())
+	}
+}
+
+// keeper is the tool that keeps an object as Git has it, empty for none.
+func keeper(object client.Object) string {
 	for mark, tool := range gitOps {
 		_, label := object.GetLabels()[mark]
 		_, annotation := object.GetAnnotations()[mark]
 		if label || annotation {
-			s.Note(s.Lang.Of(
-				"note: %s keeps %s as Git has it: set %s in Git too, or it will be changed back",
-				"注意：%s が %s を Git の内容に保っています。Git でも %s を設定してください。設定しないと元に戻されます。"),
-				tool, object.GetName(), field)
-			return
+			return tool
 		}
 	}
+	return ""
 }

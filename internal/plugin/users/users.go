@@ -1,5 +1,5 @@
 // Package users is `kubectl relay users import` and `kubectl relay users export`: many RelayUsers at once, as CSV that a
-// spreadsheet can edit (一括管理).
+// spreadsheet can edit (一括管理); and `kubectl relay users delete`: one, for good.
 //
 // columns.go says what the CSV has; import and export use the same table, so that what is exported can be imported.
 // Passwords are in neither: a file that is mailed about is no place for them.
@@ -20,15 +20,15 @@ import (
 // Command is the verb.
 func Command(s *shell.Shell) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "users", Short: "Import and export many users at once, as CSV",
+		Use: "users", Short: "Import and export many users at once, as CSV; delete one for good",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return shell.Usage(fmt.Errorf("%s has import and export, not %q", cmd.CommandPath(), args[0]))
+				return shell.Usage(fmt.Errorf("%s has import, export and delete, not %q", cmd.CommandPath(), args[0]))
 			}
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(importCommand(s), exportCommand(s))
+	cmd.AddCommand(importCommand(s), exportCommand(s), deleteCommand(s))
 	return cmd
 }
 

@@ -17,7 +17,7 @@ import (
 type RelayUserStatusApplyConfiguration struct {
 	// observedGeneration is the generation of the spec that the conditions describe.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready, ResetRecommended, SlotNotPermitted.
+	// conditions: Ready, ResetRecommended, SlotNotPermitted, BindingsRecorded.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// slots are the user's devices.
 	Slots []SlotStatusApplyConfiguration `json:"slots,omitempty"`
