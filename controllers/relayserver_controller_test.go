@@ -193,7 +193,7 @@ func TestKeysOfADeletedServer(t *testing.T) {
 		t.Error("the keys are others")
 	}
 	// Nobody collects garbage here.
-	for _, name := range credential.SecretNames("asp1") {
+	for _, name := range append(credential.SecretNames("asp1"), "asp1-radius") {
 		w.delete(w.secret(name))
 	}
 	for _, object := range []client.Object{&corev1.ServiceAccount{}, &rbacv1.Role{}, &rbacv1.RoleBinding{}} {
