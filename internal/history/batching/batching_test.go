@@ -120,8 +120,8 @@ func TestTogether(t *testing.T) {
 		t.Errorf("%d batches are written together, want 3", n)
 	}
 	select {
-	case <-a:
-		t.Error("who sent a batch is told before it is written")
+	case err := <-a:
+		t.Errorf("who sent a batch is told before it is written: %v", err)
 	default:
 	}
 	d.let <- struct{}{}

@@ -57,9 +57,10 @@ INSERT INTO version VALUES (1, 0);
 PRAGMA user_version = 1;
 `
 
+// The parameters of insertRecord have no names: the driver would look for the name of each, each time.
 const insertRecord = `INSERT INTO record (id, space, relay, account, kind, profile, teller, flags, expire, open_until,
   last_seen, ending, end_time, source, correlation, received, sent)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) ON CONFLICT DO NOTHING`
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 
 const updateRecord = `UPDATE record SET relay = ?3, account = ?4, kind = ?5, profile = ?6, teller = ?7, flags = ?8,
   expire = ?9, open_until = ?10, last_seen = ?11, ending = ?12, end_time = ?13, source = ?14, correlation = ?15,
