@@ -75,7 +75,7 @@ func run(ctx context.Context, o *options, log logr.Logger) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	server, err := historyserver.New(&historyserver.Config{
 		Store: store, Serving: o.serving, Authentication: o.authentication, Authorization: o.authorization, Audiences: o.audiences,
-		Retentions: historyserver.RelayServers{Client: client}, DefaultRetention: o.retention,
+		Retentions: historyserver.RelayServers{Client: client}, DefaultRetention: o.retention, Quota: o.quota,
 		Registry: prometheus.NewRegistry(), Log: log, Now: time.Now,
 	})
 	if err != nil {

@@ -67,13 +67,14 @@ func (logs) GetSingularName() string { return "accesslog" }
 type ingest struct {
 	reader
 	metrics *metrics
+	quotas  *quotas       // of RelayServers
 	batches *places       // for batches that are read or wait, by RelayServer
 	writers chan struct{} // holds one for each batch that is written
 }
 
-func newIngest(r *records) *ingest {
+func newIngest(r *records, q Quota) *ingest {
 	return &ingest{
-		reader: r.reader, metrics: r.metrics, batches: newPlaces(maxBatches, maxBatchesOfOne), writers: make(chan struct{}, maxWriters),
+		reader: r.reader, metrics: r.metrics, quotas: newQuotas(q, r.now, r.log), batches: newPlaces(maxBatches, maxBatchesOfOne), writers: make(chan struct{}, maxWriters),
 	}
 }
 
@@ -133,6 +134,10 @@ func (i *ingest) take(w http.ResponseWriter, r *http.Request, of history.ServerN
 		return nil, apierrors.NewTooManyRequests("too many batches of records wait to be kept", 1)
 	}
 	defer i.batches.leave(who)
+	if err := i.quotas.open(of); err != nil {
+		i.metrics.batch("over-quota")
+		return nil, err
+	}
 	packed, err := checkMedia(r)
 	if err != nil {
 		i.metrics.batch("malformed")
@@ -152,6 +157,10 @@ func (i *ingest) take(w http.ResponseWriter, r *http.Request, of history.ServerN
 	records, err := decode(body, packed)
 	if err != nil {
 		i.metrics.batch("malformed")
+		return nil, err
+	}
+	if err := i.quotas.take(of, len(records)); err != nil {
+		i.metrics.batch("over-quota")
 		return nil, err
 	}
 	return i.put(r.Context(), records, of)

@@ -24,7 +24,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		batches: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tegata_history_batches_total",
-			Help: "Batches of records that sidecars sent, by outcome (kept, malformed, busy, failed).",
+			Help: "Batches of records that sidecars sent, by outcome (kept, malformed, busy, over-quota, failed).",
 		}, []string{"outcome"}),
 		records: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tegata_history_records_total",
