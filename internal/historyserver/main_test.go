@@ -26,8 +26,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/server/options"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/klog/v2"
 
 	"github.com/tegata-dev/tegata/api/history/v1alpha1"
@@ -116,6 +116,17 @@ func (w *world) now() time.Time { return time.UnixMilli(w.clock.Load()) }
 
 func (w *world) setNow(now time.Time) { w.clock.Store(now.UnixMilli()) }
 
+// clocked has the API server's clock be that of the test.
+type clocked struct {
+	*RelayServers
+	now func() time.Time
+}
+
+func (c clocked) Retentions(ctx context.Context) (map[types.NamespacedName]time.Duration, time.Time, error) {
+	retentions, _, err := c.RelayServers.Retentions(ctx)
+	return retentions, c.now(), err
+}
+
 // start starts the server as the service account of config/history.
 func (w *world) start() {
 	w.Helper()
@@ -124,7 +135,7 @@ func (w *world) start() {
 	if err := testenv.WriteKubeconfig(kubeconfig, account); err != nil {
 		w.Fatal(err)
 	}
-	client, err := dynamic.NewForConfig(account)
+	servers, err := NewRelayServers(account)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -136,7 +147,7 @@ func (w *world) start() {
 	config := &Config{
 		Store: w.store, Serving: serving, Authentication: authentication, Authorization: authorization,
 		Audiences:  []string{"tegata-history", "https://kubernetes.default.svc"},
-		Retentions: RelayServers{Client: client}, DefaultRetention: 8760 * time.Hour,
+		Retentions: clocked{servers, w.now}, DefaultRetention: 8760 * time.Hour,
 		Registry: prometheus.NewRegistry(), Log: logr.Discard(), Now: w.now,
 	}
 	w.change(config)

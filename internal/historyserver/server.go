@@ -98,7 +98,7 @@ func New(c *Config) (*Server, error) {
 	gatherers := prometheus.Gatherers{legacyregistry.DefaultGatherer, c.Registry}
 	generic.Handler.NonGoRestfulMux.Handle("/metrics", promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{}))
 	return &Server{generic: generic, authorities: authorities, housekeeper: &housekeeper{
-		store: c.Store, retentions: c.Retentions, standard: c.DefaultRetention, now: c.Now, metrics: m, log: c.Log.WithName("housekeeping"),
+		store: c.Store, retentions: c.Retentions, standard: c.DefaultRetention, clocks: records.clocks, metrics: m, log: c.Log.WithName("housekeeping"),
 	}}, nil
 }
 
@@ -132,7 +132,9 @@ func genericConfig(c *Config, scheme *runtime.Scheme) (*genericserver.Config, er
 	return config, nil
 }
 
-func newReader(c *Config) reader { return reader{store: c.Store, now: c.Now, log: c.Log} }
+func newReader(c *Config) reader {
+	return reader{store: c.Store, now: c.Now, clocks: newClocks(c.Now), log: c.Log}
+}
 
 func install(generic *genericserver.GenericAPIServer, scheme *runtime.Scheme, records *records, quota Quota) error {
 	group := genericserver.NewDefaultAPIGroupInfo(v1alpha1.GroupVersion.Group, scheme, runtime.NewParameterCodec(scheme), newCodecs(scheme))

@@ -90,7 +90,7 @@ func (s *Spool) adopt(number uint64) error {
 		return nil
 	}
 	if err == nil {
-		err = s.inspect(seg, path)
+		err = s.inspect(seg)
 	}
 	if err != nil {
 		s.bytes -= seg.size
@@ -126,7 +126,7 @@ func (s *Spool) identify(number uint64) (whole bool, err error) {
 }
 
 // inspect counts the records of a file that are not acknowledged.
-func (s *Spool) inspect(seg *segment, path string) error {
+func (s *Spool) inspect(seg *segment) error {
 	b := Batch{end: position{seg.number, s.headerBytes()}}
 	if seg.number == s.cursor.segment {
 		b.end.offset = max(s.headerBytes(), min(s.cursor.offset, seg.size))
