@@ -62,7 +62,7 @@ func (r *Recorder) send(ctx context.Context, written <-chan struct{}) {
 			if stopping {
 				return // the next start goes on
 			}
-			wait = backoff(failures, err)
+			wait = backoff(failures, err, r.MaxBackoff)
 		case sent && full:
 			failures = 0
 		case sent:
@@ -108,9 +108,9 @@ func pause(ctx context.Context, wait time.Duration, written <-chan struct{}) (st
 	}
 }
 
-// backoff is how long to wait after so many failures, none of two sidecars alike.
-func backoff(failures int, err error) time.Duration {
-	wait := min(maxBackoff, minBackoff<<min(failures-1, 10))
+// backoff is how long to wait after so many failures, none of two sidecars alike, but what the server asks for.
+func backoff(failures int, err error, most time.Duration) time.Duration {
+	wait := min(most, minBackoff<<min(failures-1, 10))
 	wait = wait/2 + rand.N(wait/2+1)
 	if failure := (*SendError)(nil); errors.As(err, &failure) && failure.After > wait {
 		return min(failure.After, maxRetryAfter)
