@@ -17,8 +17,11 @@ func (s *Store) Put(ctx context.Context, records []history.Record) (history.Stor
 		return history.Stored{}, nil
 	}
 	stored, err := s.put(ctx, records)
-	if isMonthMissing(err) { // a month was dropped that this store has seen
-		s.months.clear()
+	for range maxTries - 1 {
+		if !isMonthMissing(err) {
+			break
+		}
+		s.months.clear() // a month was dropped that this store has seen
 		stored, err = s.put(ctx, records)
 	}
 	if err != nil {
@@ -33,15 +36,17 @@ func (s *Store) put(ctx context.Context, records []history.Record) (history.Stor
 		return history.Stored{}, err
 	}
 	var stored history.Stored
-	err := s.writing(ctx, func(w *writer) error {
-		in, err := w.read(ctx, records, ids)
-		if err != nil {
-			return err
-		}
-		if stored, err = in.merge(ctx, w, records); err != nil {
-			return err
-		}
-		return w.apply(ctx, in.touched)
+	err := unlessDeadlocked(func() error {
+		return s.writing(ctx, func(w *writer) error {
+			in, err := w.read(ctx, records, ids)
+			if err != nil {
+				return err
+			}
+			if stored, err = in.merge(ctx, w, records); err != nil {
+				return err
+			}
+			return w.apply(ctx, in.touched)
+		})
 	})
 	return stored, err
 }
