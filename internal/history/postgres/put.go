@@ -16,13 +16,15 @@ func (s *Store) Put(ctx context.Context, records []history.Record) (history.Stor
 	if len(records) == 0 {
 		return history.Stored{}, nil
 	}
-	stored, err := s.put(ctx, records)
-	for range maxTries - 1 {
-		if !isMonthMissing(err) {
-			break
-		}
-		s.months.clear() // a month was dropped that this store has seen
-		stored, err = s.put(ctx, records)
+	ids := idsByMonth(records)
+	err := s.haveMonths(ctx, slices.Collect(maps.Keys(ids)))
+	if err != nil {
+		return history.Stored{}, fmt.Errorf("put %d records: %w", len(records), err)
+	}
+	stored, err := s.put(ctx, records, ids, false)
+	if isMonthMissing(err) { // a month was dropped that this store has seen
+		s.months.clear()
+		stored, err = s.put(ctx, records, ids, true)
 	}
 	if err != nil {
 		return history.Stored{}, fmt.Errorf("put %d records: %w", len(records), err)
@@ -30,14 +32,15 @@ func (s *Store) Put(ctx context.Context, records []history.Record) (history.Stor
 	return stored, nil
 }
 
-func (s *Store) put(ctx context.Context, records []history.Record) (history.Stored, error) {
-	ids := idsByMonth(records)
-	if err := s.haveMonths(ctx, slices.Collect(maps.Keys(ids))); err != nil {
-		return history.Stored{}, err
-	}
-	var stored history.Stored
-	err := unlessDeadlocked(func() error {
+// put is one transaction. In it the months are made, too, if need be, so that nobody drops them in between.
+func (s *Store) put(ctx context.Context, records []history.Record, ids monthIDs, makeMonths bool) (stored history.Stored, err error) {
+	err = unlessDeadlocked(func() error {
 		return s.writing(ctx, func(w *writer) error {
+			if makeMonths {
+				if err := w.makeMonths(ctx, ids); err != nil {
+					return err
+				}
+			}
 			in, err := w.read(ctx, records, ids)
 			if err != nil {
 				return err
@@ -49,6 +52,19 @@ func (s *Store) put(ctx context.Context, records []history.Record) (history.Stor
 		})
 	})
 	return stored, err
+}
+
+// makeMonths takes the lock, and makes what partitions are missing.
+func (w *writer) makeMonths(ctx context.Context, ids monthIDs) error {
+	if _, err := w.tx.Exec(ctx, locking); err != nil {
+		return fmt.Errorf("take the write lock: %w", err)
+	}
+	for m := range ids {
+		if err := makeMonth(ctx, w.tx, m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // monthIDs are ids by their months.
