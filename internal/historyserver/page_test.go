@@ -15,7 +15,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/history"
 )
 
@@ -108,17 +107,6 @@ func TestPages(t *testing.T) {
 			t.Errorf("of the future: %s %v", response.Status, status)
 		}
 	})
-}
-
-func TestEveryReasonHasASentence(t *testing.T) {
-	for _, reason := range v1alpha1.Reasons {
-		if messageOf(string(reason)) == "" {
-			t.Errorf("%s has none", reason)
-		}
-	}
-	if len(messages) != len(v1alpha1.Reasons) {
-		t.Errorf("%d sentences for %d reasons", len(messages), len(v1alpha1.Reasons))
-	}
 }
 
 // TestUIDs: a cache by UID must not take one namespace's record for another's.

@@ -129,7 +129,7 @@ func TestMistakesAreUsageErrors(t *testing.T) {
 	for _, args := range [][]string{
 		{"--type=both", "--result=maybe"}, {"--type=phone"}, {"-o=xml"}, {"--show=everything"}, {"--reason=Nonsense"},
 		{"--reason=DeviceMismatch", "--result=success"}, {"--since=someday"}, {"--until=-2h"}, {"--limit=-1"}, {"--follow", "-o=json"},
-		{"--follow", "--until=1h"}, {"--since=1h", "--until=2h"}, {"--bom"}, {"--since=99999999999d"},
+		{"--follow", "--until=1h"}, {"--since=1h", "--until=2h"}, {"--bom"}, {"--since=99999999999d"}, {"--delimiter=;"}, {"-o=csv", "--delimiter=|"},
 	} {
 		if _, errs, code := run(t, manual(), args...); code != shell.BadUsage || errs == "" {
 			t.Errorf("%v: exit code %d: %s", args, code, errs)
@@ -139,7 +139,7 @@ func TestMistakesAreUsageErrors(t *testing.T) {
 
 func TestLimit(t *testing.T) {
 	out, errs, _ := run(t, manual(), "--limit=3")
-	if !strings.Contains(errs, "newest 3 attempts; there are older ones") || strings.Contains(out, "10:16:55") || !strings.Contains(out, "10:17:00") {
+	if !strings.Contains(errs, "there are older attempts than these 3") || strings.Contains(out, "10:16:55") || !strings.Contains(out, "10:17:00") {
 		t.Errorf("%s\n%s", out, errs)
 	}
 	out, errs, _ = run(t, manual(), "--limit=4")
@@ -194,6 +194,14 @@ func TestCSV(t *testing.T) {
 	} {
 		if got := rows[cell.row][at[cell.name]]; got != cell.want {
 			t.Errorf("row %d, %s: %q, want %q", cell.row, cell.name, got, cell.want)
+		}
+	}
+	for word, comma := range map[string]rune{";": ';', "tab": '\t'} {
+		out, _, _ := run(t, hostile(), "-o=csv", "--lang=ja", "--delimiter="+word)
+		reader := csv.NewReader(strings.NewReader(out))
+		reader.Comma = comma
+		if others, err := reader.ReadAll(); err != nil || !cmp.Equal(rows, others) {
+			t.Errorf("with %s: %v\n%s", word, err, cmp.Diff(rows, others))
 		}
 	}
 	if out, _, _ := run(t, &fake{}, "-o=csv"); !strings.HasPrefix(out, "id,user,userName") || strings.Count(out, "\n") != 1 {

@@ -60,7 +60,7 @@ func (t *table) end(ctx context.Context, more bool) error {
 		}
 	}
 	if more {
-		t.Note(t.Lang.Of("note: these are the newest %d attempts; there are older ones: --limit, --until",
+		t.Note(t.Lang.Of("note: there are older attempts than these %d: --limit, --until",
 			"注意：新しい順に %d 件を表示しました。さらに古い接続があります（--limit、--until）。"), t.limit)
 	}
 	clear(t.sections)
