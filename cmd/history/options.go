@@ -183,6 +183,6 @@ func newLogger(o *options) logr.Logger {
 	}
 	log := zap.New(zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel)).WithName("history")
 	ctrllog.SetLogger(log)
-	klog.SetLogger(log.WithName("apiserver"))
+	klog.SetLogger(log.WithName("apiserver").V(1)) // what it says of its insides is for debugging; its errors stay errors
 	return log
 }

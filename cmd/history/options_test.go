@@ -1,9 +1,14 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/yaml"
 )
 
 func TestOptions(t *testing.T) {
@@ -42,6 +47,34 @@ func TestOptions(t *testing.T) {
 				t.Errorf("defaults %+v", o)
 			}
 		})
+	}
+}
+
+// TestShippedArguments are those of the Deployments in config.
+func TestShippedArguments(t *testing.T) {
+	for store, dir := range map[string]string{storeSQLite: "history-sqlite", storePostgres: "history-postgres"} {
+		content, err := os.ReadFile(filepath.Join("..", "..", "config", dir, "deployment.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var deployment appsv1.Deployment
+		if err := yaml.UnmarshalStrict(content, &deployment); err != nil {
+			t.Fatal(err)
+		}
+		container := deployment.Spec.Template.Spec.Containers[0]
+		o, err := parseOptions(container.Args)
+		if err != nil || o.store != store {
+			t.Fatalf("%s: %v", dir, err)
+		}
+		mounted := map[string]bool{}
+		for _, mount := range container.VolumeMounts {
+			mounted[mount.MountPath] = true
+		}
+		for _, path := range []string{o.sqliteDir, o.postgresDSNFile, o.serving.ServerCert.CertKey.CertFile, o.serving.ServerCert.CertKey.KeyFile} {
+			if path != "" && !mounted[filepath.Dir(path)] {
+				t.Errorf("%s: nothing is mounted for %s", dir, path)
+			}
+		}
 	}
 }
 
