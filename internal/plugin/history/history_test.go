@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/mattn/go-runewidth"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,6 +42,34 @@ func golden(t *testing.T, name, got string) {
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+// TestNarrowTerminals shows the page to who has the ticket, on a terminal as it comes up: no line is wider, no word is
+// broken, and nothing of the page is missing.
+func TestNarrowTerminals(t *testing.T) {
+	for name, tc := range map[string]struct {
+		fake func() *fake
+		args []string
+	}{
+		"80-en":         {manual, []string{"user1", "--lang=en"}},
+		"80-ja":         {manual, []string{"user1", "--lang=ja"}},
+		"80-show-en":    {manual, []string{"user1", "--lang=en", "--show=destination,source"}},
+		"80-hostile-ja": {hostile, []string{"--lang=ja", "--show=destination,source"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, errs, code := runWith(t, tc.fake(), map[string]string{"COLUMNS": "80", "LC_ALL": "ja_JP.UTF-8"}, tc.args...)
+			if code != shell.Done || errs != "" {
+				t.Fatalf("exit code %d: %s", code, errs)
+			}
+			width := &runewidth.Condition{EastAsianWidth: true}
+			for line := range strings.Lines(out) {
+				if got := width.StringWidth(strings.TrimSuffix(line, "\n")); got > 80 {
+					t.Errorf("%d columns: %s", got, line)
+				}
+			}
+			golden(t, name, out)
+		})
 	}
 }
 
