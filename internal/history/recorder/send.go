@@ -162,8 +162,22 @@ func (r *Recorder) deliver(ctx context.Context, records [][]byte) error {
 		}
 		return probe
 	}
-	r.refuse(records[0], err.Error())
-	return nil
+	return r.again(ctx, records)
+}
+
+// again sends a record once more that was not taken, to a server that is known to take others: it may have become well
+// only after the first time.
+func (r *Recorder) again(ctx context.Context, record [][]byte) error {
+	answer, err := r.Destination.Send(ctx, record)
+	switch {
+	case err == nil:
+		r.took(record, answer)
+		return nil
+	case errors.Is(err, ErrNotTaken):
+		r.refuse(record[0], err.Error())
+		return nil
+	}
+	return err
 }
 
 func (r *Recorder) took(records [][]byte, answer Answer) {
