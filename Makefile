@@ -60,9 +60,13 @@ images: ## Make the images as OCI archives in dist/images (ARCH=amd64 for one pr
 	  --revision '$(revision)' --created '$(SOURCE_DATE_EPOCH)' --arch '$(ARCH)'
 
 .PHONY: dist
-dist: ## Make dist/install.yaml, for kubectl apply, with the images of VERSION
+dist: ## Make dist/install.yaml and others, for kubectl apply, with the images of VERSION
 	@cd hack/release && CGO_ENABLED=0 go build -o '$(tools)/' ./install
 	@'$(tools)/install' --root . --out dist --prefix '$(IMAGE_PREFIX)' --version '$(VERSION)'
+
+.PHONY: krew
+krew: ## Make the plugin's archives, and Krew's manifest of them, in dist/krew
+	@hack/krew/release.sh '$(VERSION)' dist/krew
 
 ##@ Change
 

@@ -15,7 +15,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/client-go/dynamic"
 
 	"github.com/tegata-dev/tegata/internal/historyserver"
 )
@@ -64,9 +63,9 @@ func run(ctx context.Context, o *options, log logr.Logger) (err error) {
 		return fmt.Errorf("read kubeconfig: %w", err)
 	}
 	config.UserAgent = "tegata-history/" + version
-	client, err := dynamic.NewForConfig(config)
+	servers, err := historyserver.NewRelayServers(config)
 	if err != nil {
-		return fmt.Errorf("make client: %w", err)
+		return err
 	}
 	store, err := openStore(ctx, o)
 	if err != nil {
@@ -75,7 +74,7 @@ func run(ctx context.Context, o *options, log logr.Logger) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	server, err := historyserver.New(&historyserver.Config{
 		Store: store, Serving: o.serving, Authentication: o.authentication, Authorization: o.authorization, Audiences: o.audiences,
-		Retentions: historyserver.RelayServers{Client: client}, DefaultRetention: o.retention,
+		Retentions: servers, DefaultRetention: o.retention, Quota: o.quota,
 		Registry: prometheus.NewRegistry(), Log: log, Now: time.Now,
 	})
 	if err != nil {

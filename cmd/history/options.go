@@ -15,6 +15,8 @@ import (
 	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/tegata-dev/tegata/internal/historyserver"
 )
 
 // version is set by the linker.
@@ -31,6 +33,7 @@ type options struct {
 	sqliteDir       string
 	postgresDSNFile string
 	retention       time.Duration
+	quota           historyserver.Quota
 
 	kubeconfig     string
 	audiences      []string
@@ -111,6 +114,8 @@ func (o *options) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.sqliteDir, "sqlite-dir", "", "directory of SQLite's files; it is this server's alone")
 	fs.StringVar(&o.postgresDSNFile, "postgres-dsn-file", "", "path of a file that holds PostgreSQL's connection string, such as postgres://user:password@host/database")
 	fs.DurationVar(&o.retention, "retention-default", defaultRetention, "for how long records are kept of a RelayServer that does not say it itself")
+	fs.Float64Var(&o.quota.Rate, "ingest-rate", historyserver.DefaultQuota.Rate, "how many records a second are taken of one RelayServer in the long run; what it sends beyond that waits in its sidecars")
+	fs.IntVar(&o.quota.Burst, "ingest-burst", historyserver.DefaultQuota.Burst, "how many records are taken of one RelayServer at once, such as have waited while this server was away")
 	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "path of a kubeconfig, needed outside a pod; without it, the pod's service account (KUBECONFIG is not read)")
 	fs.StringSliceVar(&o.audiences, "token-audiences", []string{
 		"tegata-history", "https://kubernetes.default.svc", "https://kubernetes.default.svc.cluster.local",
@@ -130,6 +135,9 @@ func (o *options) validate() error {
 	errs := []error{o.validateStore()}
 	if o.retention < time.Hour {
 		errs = append(errs, errors.New("--retention-default must be at least 1h"))
+	}
+	if err := o.quota.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("--ingest-rate, --ingest-burst: %w", err))
 	}
 	if o.serving.ServerCert.CertKey.CertFile == "" || o.serving.ServerCert.CertKey.KeyFile == "" {
 		errs = append(errs, errors.New("--tls-cert-file and --tls-private-key-file are required: the API server must know whom it forwards requests to"))
@@ -175,6 +183,6 @@ func newLogger(o *options) logr.Logger {
 	}
 	log := zap.New(zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel)).WithName("history")
 	ctrllog.SetLogger(log)
-	klog.SetLogger(log.WithName("apiserver"))
+	klog.SetLogger(log.WithName("apiserver").V(1)) // what it says of its insides is for debugging; its errors stay errors
 	return log
 }

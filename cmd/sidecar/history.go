@@ -93,7 +93,7 @@ func newHistorian(o *options, users *directory.Directory, registry prometheus.Re
 		return nil, fmt.Errorf("history: %w", err)
 	}
 	r := recorder.New(recorder.Options{
-		Spool:       spool.Options{Dir: h.spoolDir, MaxBytes: h.spoolBytes},
+		Spool:       spool.Options{Dir: h.spoolDir, Owner: o.namespace + "/" + o.server, MaxBytes: h.spoolBytes},
 		Destination: client, Metrics: recorder.NewMetrics(registry), Log: log.WithName("history"),
 	})
 	return &historian{

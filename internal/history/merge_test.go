@@ -135,6 +135,26 @@ func TestMergeIsASemilattice(t *testing.T) {
 	}
 }
 
+// TestNoTimeIsNegative has sidecars whose clocks were set back tell of ends and signs of life before the beginning: no
+// connection ends before it began, or lasts for less than no time.
+func TestNoTimeIsNegative(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 20000 {
+		r := anyRecord(random)
+		for range random.IntN(3) {
+			told := anyRecord(random)
+			told.LastSeen -= Millis(random.Int64N(int64(240 * time.Hour / time.Millisecond)))
+			if told.End != EndNone {
+				told.EndTime -= Millis(random.Int64N(int64(240 * time.Hour / time.Millisecond)))
+			}
+			r = Merge(r, told)
+		}
+		if r.Connected() < 0 || r.End != EndNone && r.Finish() < r.Start() {
+			t.Fatalf("it lasts for %s and ends at %s: %+v", r.Connected(), r.Finish().Time(), r)
+		}
+	}
+}
+
 func anyRecord(random *rand.Rand) Record {
 	pick := func(of ...string) string { return of[random.IntN(len(of))] }
 	r := login()

@@ -32,7 +32,7 @@ func toAPI(r *history.Record, version string) v1alpha1.AccessRecord {
 	record := v1alpha1.AccessRecord{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "AccessRecord"},
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: r.Namespace, Name: nameOf(r.ID), UID: types.UID(uuid.UUID(r.ID).String()), ResourceVersion: version,
+			Namespace: r.Namespace, Name: nameOf(r.ID), UID: uidOf(r), ResourceVersion: version,
 			CreationTimestamp: metav1.NewTime(start.Truncate(time.Second)),
 		},
 		Server: r.Server, User: r.User, UserName: r.UserName, Program: r.Program, Viewer: r.Viewer, Slot: r.Slot,
@@ -52,6 +52,11 @@ func toAPI(r *history.Record, version string) v1alpha1.AccessRecord {
 		record.State, record.End = stateOf(r), v1alpha1.End(r.End)
 	}
 	return record
+}
+
+// uidOf tells records apart that have one id in two namespaces: each may have it.
+func uidOf(r *history.Record) types.UID {
+	return types.UID(uuid.NewSHA1(uuid.UUID(r.ID), []byte(r.Namespace)).String())
 }
 
 func stateOf(r *history.Record) v1alpha1.State {

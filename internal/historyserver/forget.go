@@ -81,7 +81,7 @@ func (r *records) forget(ctx context.Context, options *metav1.DeleteOptions, lis
 	case options.Preconditions != nil:
 		return nil, apierrors.NewBadRequest("records are erased without preconditions")
 	}
-	erased, err := r.store.Forget(ctx, who, r.now())
+	erased, err := r.store.Forget(ctx, who, r.clocks.theirs())
 	if err != nil {
 		return nil, r.failed(ctx, "forget a user", err)
 	}

@@ -21,11 +21,14 @@ const (
 	lostAtOnce   = 1000
 	// retentionInterval is how often what is too old is dropped.
 	retentionInterval = time.Hour
+	// firstTimeout is for how long housekeeping waits for the API server when it begins.
+	firstTimeout = 10 * time.Second
 )
 
-// Retentions tells for how long records of the RelayServers that there are shall be kept. Zero is: not said.
+// Retentions tells for how long records of the RelayServers that there are shall be kept. Zero is: not said. It also
+// tells what time it is by another clock than this server's, zero when it does not know.
 type Retentions interface {
-	Retentions(ctx context.Context) (map[types.NamespacedName]time.Duration, error)
+	Retentions(ctx context.Context) (map[types.NamespacedName]time.Duration, time.Time, error)
 }
 
 // housekeeper does what a Store leaves to others. Several may do it at a time on one database: all of it can be
@@ -34,7 +37,7 @@ type housekeeper struct {
 	store      history.Store
 	retentions Retentions
 	standard   time.Duration // where nothing is said
-	now        func() time.Time
+	clocks     *clocks
 	metrics    *metrics
 	log        logr.Logger
 	// known is what was said last of each server, also of those that are gone: whoever deletes a RelayServer has not
@@ -45,6 +48,9 @@ type housekeeper struct {
 // run works until ctx ends.
 func (h *housekeeper) run(ctx context.Context) {
 	h.known = map[types.NamespacedName]time.Duration{}
+	first, cancel := context.WithTimeout(ctx, firstTimeout)
+	_ = h.learn(first) // the time, before anything is done by it; that it fails is told by the first round
+	cancel()
 	var running sync.WaitGroup
 	running.Go(func() { h.repeat(ctx, "lost", lostInterval, h.closeLost) })
 	running.Go(func() { h.repeat(ctx, "retention", retentionInterval, h.expire) })
@@ -74,7 +80,7 @@ func (h *housekeeper) repeat(ctx context.Context, task string, every time.Durati
 // closeLost ends the connections that can last no longer.
 func (h *housekeeper) closeLost(ctx context.Context) error {
 	for {
-		closed, err := h.store.CloseLost(ctx, h.now().Add(-lostGrace), lostAtOnce)
+		closed, err := h.store.CloseLost(ctx, h.clocks.earliest().Add(-lostGrace), lostAtOnce)
 		h.metrics.closed.Add(float64(closed))
 		if err != nil {
 			return fmt.Errorf("close lost connections: %w", err)
@@ -92,7 +98,7 @@ func (h *housekeeper) expire(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		dropped, err := h.store.Expire(ctx, server.Namespace, server.Name, h.now().Add(-retention))
+		dropped, err := h.store.Expire(ctx, server.Namespace, server.Name, h.clocks.earliest().Add(-retention))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("drop old records of %s/%s: %w", server.Namespace, server.Name, err))
 			continue
@@ -107,10 +113,11 @@ func (h *housekeeper) expire(ctx context.Context) error {
 
 // learn reads for how long records are to be kept. Where that cannot be read, what was read last holds.
 func (h *housekeeper) learn(ctx context.Context) error {
-	said, err := h.retentions.Retentions(ctx)
+	said, now, err := h.retentions.Retentions(ctx)
 	if err != nil {
 		return fmt.Errorf("read the retention of RelayServers: %w", err)
 	}
+	h.compareClocks(now)
 	for server, retention := range said {
 		if retention <= 0 {
 			retention = h.standard
@@ -119,6 +126,20 @@ func (h *housekeeper) learn(ctx context.Context) error {
 	}
 	// Records of servers that were gone before this process began.
 	return h.learnGone(ctx)
+}
+
+// compareClocks takes note of what time it is by the API server.
+func (h *housekeeper) compareClocks(theirs time.Time) {
+	if theirs.IsZero() {
+		return
+	}
+	h.clocks.tell(theirs)
+	offset := h.clocks.offset()
+	h.metrics.clockOffset.Set(offset.Seconds())
+	if offset.Abs() > maxClockOffset {
+		h.log.Info("This server's clock and the API server's differ: nothing is dropped before it is old enough by both",
+			"ahead", offset.Round(time.Second))
+	}
 }
 
 // learnGone adds the servers that only records tell of.

@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/dynamic"
 
 	"github.com/tegata-dev/tegata/internal/testenv"
 )
@@ -19,16 +18,17 @@ import (
 // said is what RelayServers say, or why that cannot be read.
 type said struct {
 	retentions map[types.NamespacedName]time.Duration
+	now        time.Time
 	err        error
 }
 
-func (s *said) Retentions(context.Context) (map[types.NamespacedName]time.Duration, error) {
-	return s.retentions, s.err
+func (s *said) Retentions(context.Context) (map[types.NamespacedName]time.Duration, time.Time, error) {
+	return s.retentions, s.now, s.err
 }
 
 func newHousekeeper(store *memory, servers Retentions) *housekeeper {
 	return &housekeeper{
-		store: store, retentions: servers, standard: 100 * time.Hour, now: func() time.Time { return began },
+		store: store, retentions: servers, standard: 100 * time.Hour, clocks: newClocks(func() time.Time { return began }),
 		metrics: newMetrics(prometheus.NewRegistry()), log: logr.Discard(), known: map[types.NamespacedName]time.Duration{},
 	}
 }
@@ -114,11 +114,14 @@ func TestRetentionsAreRead(t *testing.T) {
 	if err := env.Client.Create(t.Context(), testenv.Server(ns, "asp1")); err != nil {
 		t.Fatal(err)
 	}
-	client, err := dynamic.NewForConfig(env.Config)
+	servers, err := NewRelayServers(env.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := RelayServers{Client: client}.Retentions(t.Context())
+	got, now, err := servers.Retentions(t.Context())
+	if apart := time.Since(now).Abs(); apart > time.Minute { // both run here
+		t.Errorf("the API server's clock is %s off", apart)
+	}
 	if retention, ok := got[types.NamespacedName{Namespace: ns, Name: "asp1"}]; err != nil || !ok || retention < 0 {
 		t.Errorf("got %v, %v", got, err)
 	}

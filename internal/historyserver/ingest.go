@@ -67,13 +67,14 @@ func (logs) GetSingularName() string { return "accesslog" }
 type ingest struct {
 	reader
 	metrics *metrics
+	quotas  *quotas       // of RelayServers
 	batches *places       // for batches that are read or wait, by RelayServer
 	writers chan struct{} // holds one for each batch that is written
 }
 
-func newIngest(r *records) *ingest {
+func newIngest(r *records, q Quota) *ingest {
 	return &ingest{
-		reader: r.reader, metrics: r.metrics, batches: newPlaces(maxBatches, maxBatchesOfOne), writers: make(chan struct{}, maxWriters),
+		reader: r.reader, metrics: r.metrics, quotas: newQuotas(q, r.now, r.log), batches: newPlaces(maxBatches, maxBatchesOfOne), writers: make(chan struct{}, maxWriters),
 	}
 }
 
@@ -133,6 +134,10 @@ func (i *ingest) take(w http.ResponseWriter, r *http.Request, of history.ServerN
 		return nil, apierrors.NewTooManyRequests("too many batches of records wait to be kept", 1)
 	}
 	defer i.batches.leave(who)
+	if err := i.quotas.open(of); err != nil {
+		i.metrics.batch("over-quota")
+		return nil, err
+	}
 	packed, err := checkMedia(r)
 	if err != nil {
 		i.metrics.batch("malformed")
@@ -152,6 +157,10 @@ func (i *ingest) take(w http.ResponseWriter, r *http.Request, of history.ServerN
 	records, err := decode(body, packed)
 	if err != nil {
 		i.metrics.batch("malformed")
+		return nil, err
+	}
+	if err := i.quotas.take(of, len(records)); err != nil {
+		i.metrics.batch("over-quota")
 		return nil, err
 	}
 	return i.put(r.Context(), records, of)
@@ -218,12 +227,12 @@ func unpack(body []byte) ([]byte, error) {
 // put keeps those of the records that are valid. An invalid one does not take the others with it: it would be sent
 // again and again, and they with it.
 func (i *ingest) put(ctx context.Context, records []history.Record, of history.ServerName) (*answer, error) {
-	now := i.now()
+	earliest, latest := i.clocks.earliest(), i.clocks.latest()
 	answer := &answer{Refused: []refusal{}}
 	good := records[:0]
 	for index := range records {
 		record := &records[index]
-		if problem := check(record, now); problem != "" {
+		if problem := check(record, earliest, latest); problem != "" {
 			answer.Refused = append(answer.Refused, refusal{Index: index, ID: record.ID.String(), Error: problem})
 			continue
 		}
@@ -248,16 +257,17 @@ func (i *ingest) keep(ctx context.Context, records []history.Record) (history.St
 	return i.store.Put(ctx, records)
 }
 
-func check(record *history.Record, now time.Time) string {
+// check says why a record is none to keep. The time is between two clocks'.
+func check(record *history.Record, earliest, latest time.Time) string {
 	if err := record.Validate(); err != nil {
 		return err.Error()
 	}
-	switch start, latest := record.Start(), history.At(now.Add(maxAhead)); {
-	case start > latest:
+	switch start, limit := record.Start(), history.At(latest.Add(maxAhead)); {
+	case start > limit:
 		return "clock: it began more than an hour from now"
-	case max(record.EndTime, record.LastSeen) > latest: // a connection that is yet to be would count as connected time
+	case max(record.EndTime, record.LastSeen) > limit: // a connection that is yet to be would count as connected time
 		return "clock: it was alive more than an hour from now"
-	case start < history.At(now.Add(-maxBehind)):
+	case start < history.At(earliest.Add(-maxBehind)):
 		return "clock: it began longer ago than any record is kept"
 	}
 	return ""

@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tegata-dev/tegata/internal/history"
+	"github.com/tegata-dev/tegata/internal/reasontext"
 	"github.com/tegata-dev/tegata/internal/testenv"
 )
 
@@ -239,7 +240,7 @@ func TestIngest(t *testing.T) {
 		t.Errorf("nothing is answered %d %s", response.status, text)
 	}
 	kept := w.store.sorted()
-	if len(kept) != 2 || !slices.ContainsFunc(kept, func(r history.Record) bool { return r.Reason == otherReason }) {
+	if len(kept) != 2 || !slices.ContainsFunc(kept, func(r history.Record) bool { return r.Reason == string(reasontext.Other) }) {
 		t.Errorf("kept %+v, want 2, and no reason that was made up", kept)
 	}
 

@@ -9,11 +9,13 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,8 +26,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/server/options"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/klog/v2"
 
 	"github.com/tegata-dev/tegata/api/history/v1alpha1"
@@ -76,12 +78,20 @@ type world struct {
 	served chan error
 	stop   context.CancelFunc
 	clock  atomic.Int64 // milliseconds
+	next   atomic.Int64 // to number records by
+	change func(*Config)
 }
 
 // newWorld has a server of its own, on the shared control plane: the API group is one, so such tests follow each other.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, env: testenv.Shared(t), store: newMemory()}
+	return newWorldOf(t, func(*Config) {})
+}
+
+// newWorldOf is newWorld, of a server that is configured otherwise.
+func newWorldOf(t *testing.T, change func(*Config)) *world {
+	t.Helper()
+	w := &world{T: t, env: testenv.Shared(t), store: newMemory(), change: change}
 	w.setNow(began.Add(24 * time.Hour))
 	for _, file := range []string{"service_account", "role", "role_binding", "reader_role"} {
 		if err := testenv.Apply(t.Context(), w.env.Client, "tegata-system", filepath.Join("..", "..", "config", "history", file+".yaml")); err != nil {
@@ -106,6 +116,17 @@ func (w *world) now() time.Time { return time.UnixMilli(w.clock.Load()) }
 
 func (w *world) setNow(now time.Time) { w.clock.Store(now.UnixMilli()) }
 
+// clocked has the API server's clock be that of the test.
+type clocked struct {
+	*RelayServers
+	now func() time.Time
+}
+
+func (c clocked) Retentions(ctx context.Context) (map[types.NamespacedName]time.Duration, time.Time, error) {
+	retentions, _, err := c.RelayServers.Retentions(ctx)
+	return retentions, c.now(), err
+}
+
 // start starts the server as the service account of config/history.
 func (w *world) start() {
 	w.Helper()
@@ -114,7 +135,7 @@ func (w *world) start() {
 	if err := testenv.WriteKubeconfig(kubeconfig, account); err != nil {
 		w.Fatal(err)
 	}
-	client, err := dynamic.NewForConfig(account)
+	servers, err := NewRelayServers(account)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -123,12 +144,14 @@ func (w *world) start() {
 	serving.ServerCert.CertKey = options.CertKey{CertFile: w.place.CertFile, KeyFile: w.place.KeyFile}
 	authentication, authorization := options.NewDelegatingAuthenticationOptions(), options.NewDelegatingAuthorizationOptions()
 	authentication.RemoteKubeConfigFile, authorization.RemoteKubeConfigFile = kubeconfig, kubeconfig
-	server, err := New(&Config{
+	config := &Config{
 		Store: w.store, Serving: serving, Authentication: authentication, Authorization: authorization,
 		Audiences:  []string{"tegata-history", "https://kubernetes.default.svc"},
-		Retentions: RelayServers{Client: client}, DefaultRetention: 8760 * time.Hour,
+		Retentions: clocked{servers, w.now}, DefaultRetention: 8760 * time.Hour,
 		Registry: prometheus.NewRegistry(), Log: logr.Discard(), Now: w.now,
-	})
+	}
+	w.change(config)
+	server, err := New(config)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -172,6 +195,30 @@ func (w *world) certificate(user string, groups ...string) tls.Certificate {
 		w.Fatal(err)
 	}
 	return certificate
+}
+
+// counted is a metric's value, of the line that begins so.
+func (w *world) counted(series string) float64 {
+	w.Helper()
+	response, err := w.client(w.certificate("admin", "system:masters")).Get(w.place.URL + "/metrics")
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		w.Fatal(err)
+	}
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			n, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				w.Fatal(err)
+			}
+			return n
+		}
+	}
+	return 0
 }
 
 func (w *world) healthy(path string) error {

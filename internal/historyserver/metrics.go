@@ -18,13 +18,14 @@ type metrics struct {
 	closed      prometheus.Counter
 	erased      *prometheus.CounterVec
 	rounds      *prometheus.CounterVec
+	clockOffset prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		batches: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tegata_history_batches_total",
-			Help: "Batches of records that sidecars sent, by outcome (kept, malformed, busy, failed).",
+			Help: "Batches of records that sidecars sent, by outcome (kept, malformed, busy, over-quota, failed).",
 		}, []string{"outcome"}),
 		records: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tegata_history_records_total",
@@ -50,8 +51,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		rounds: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tegata_history_housekeeping_total", Help: "Rounds of housekeeping, by task (lost, retention) and outcome (done, failed).",
 		}, []string{"task", "outcome"}),
+		clockOffset: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "tegata_history_clock_offset_seconds", Help: "How far this server's clock is ahead of the API server's.",
+		}),
 	}
-	r.MustRegister(m.batches, m.records, m.putSeconds, m.listSeconds, m.watches, m.closed, m.erased, m.rounds)
+	r.MustRegister(m.batches, m.records, m.putSeconds, m.listSeconds, m.watches, m.closed, m.erased, m.rounds, m.clockOffset)
 	return m
 }
 

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/history"
 )
 
@@ -108,14 +109,21 @@ func TestPages(t *testing.T) {
 	})
 }
 
-func TestEveryReasonHasASentence(t *testing.T) {
-	for _, reason := range v1alpha1.Reasons {
-		if messageOf(string(reason)) == "" {
-			t.Errorf("%s has none", reason)
+// TestUIDs: a cache by UID must not take one namespace's record for another's.
+func TestUIDs(t *testing.T) {
+	uids := map[types.UID]string{}
+	a, b := success(began, "taro"), success(began, "taro")
+	for _, r := range []history.Record{a, b} {
+		for _, r.Namespace = range []string{"relays", "other", ""} {
+			uid := toAPI(&r, "1").UID
+			if parsed, err := uuid.Parse(string(uid)); err != nil || parsed.Version() != 5 {
+				t.Errorf("%q: %v", uid, err)
+			}
+			if uid != toAPI(&r, "2").UID || uids[uid] != "" {
+				t.Errorf("%s of %s has the UID of %s", r.ID, r.Namespace, uids[uid])
+			}
+			uids[uid] = r.ID.String() + " of " + r.Namespace
 		}
-	}
-	if len(messages) != len(v1alpha1.Reasons) {
-		t.Errorf("%d sentences for %d reasons", len(messages), len(v1alpha1.Reasons))
 	}
 }
 

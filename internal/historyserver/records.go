@@ -24,9 +24,10 @@ var (
 
 // reader is what the resources share.
 type reader struct {
-	store history.Store
-	now   func() time.Time
-	log   logr.Logger
+	store  history.Store
+	now    func() time.Time
+	clocks *clocks
+	log    logr.Logger
 }
 
 // failed is the answer when the Store fails. Its words are for the log: they may tell of the database.

@@ -1,6 +1,7 @@
 package historyserver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -48,8 +49,10 @@ type Config struct {
 	// Retentions and DefaultRetention say for how long records are kept.
 	Retentions       Retentions
 	DefaultRetention time.Duration
-	Registry         *prometheus.Registry
-	Log              logr.Logger
+	// Quota is what each RelayServer may send; DefaultQuota when zero.
+	Quota    Quota
+	Registry *prometheus.Registry
+	Log      logr.Logger
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -83,7 +86,7 @@ func New(c *Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the API server: %w", err)
 	}
-	if err := install(generic, scheme, records); err != nil {
+	if err := install(generic, scheme, records, cmp.Or(c.Quota, DefaultQuota)); err != nil {
 		return nil, err
 	}
 	if err := generic.AddPostStartHook("announce", func(genericserver.PostStartHookContext) error {
@@ -95,7 +98,7 @@ func New(c *Config) (*Server, error) {
 	gatherers := prometheus.Gatherers{legacyregistry.DefaultGatherer, c.Registry}
 	generic.Handler.NonGoRestfulMux.Handle("/metrics", promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{}))
 	return &Server{generic: generic, authorities: authorities, housekeeper: &housekeeper{
-		store: c.Store, retentions: c.Retentions, standard: c.DefaultRetention, now: c.Now, metrics: m, log: c.Log.WithName("housekeeping"),
+		store: c.Store, retentions: c.Retentions, standard: c.DefaultRetention, clocks: records.clocks, metrics: m, log: c.Log.WithName("housekeeping"),
 	}}, nil
 }
 
@@ -129,15 +132,17 @@ func genericConfig(c *Config, scheme *runtime.Scheme) (*genericserver.Config, er
 	return config, nil
 }
 
-func newReader(c *Config) reader { return reader{store: c.Store, now: c.Now, log: c.Log} }
+func newReader(c *Config) reader {
+	return reader{store: c.Store, now: c.Now, clocks: newClocks(c.Now), log: c.Log}
+}
 
-func install(generic *genericserver.GenericAPIServer, scheme *runtime.Scheme, records *records) error {
+func install(generic *genericserver.GenericAPIServer, scheme *runtime.Scheme, records *records, quota Quota) error {
 	group := genericserver.NewDefaultAPIGroupInfo(v1alpha1.GroupVersion.Group, scheme, runtime.NewParameterCodec(scheme), newCodecs(scheme))
 	group.VersionedResourcesStorageMap[v1alpha1.GroupVersion.Version] = map[string]rest.Storage{
 		"accessrecords":      records,
 		"userusages":         &usages{records.reader},
 		"accesslogs":         logs{},
-		"accesslogs/records": newIngest(records),
+		"accesslogs/records": newIngest(records, quota),
 	}
 	if err := generic.InstallAPIGroup(&group); err != nil {
 		return fmt.Errorf("install the API group: %w", err)

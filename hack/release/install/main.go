@@ -21,6 +21,8 @@ import (
 var variants = map[string]string{
 	"install.yaml":             "default",
 	"install-before-1.36.yaml": "before-1.36",
+	"history-sqlite.yaml":      "history-sqlite",
+	"history-postgres.yaml":    "history-postgres",
 }
 
 type settings struct{ root, out, prefix, version string }

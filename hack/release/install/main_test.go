@@ -62,6 +62,8 @@ func TestImagesAreOfTheVersion(t *testing.T) {
 				// Deployments are run, and what the PodTemplate has is put into relays' pods.
 				"install.yaml":             {prefix + "manager:v1.2.3", prefix + "sidecar:v1.2.3"},
 				"install-before-1.36.yaml": {prefix + "manager:v1.2.3"},
+				"history-sqlite.yaml":      {prefix + "history:v1.2.3"},
+				"history-postgres.yaml":    {prefix + "history:v1.2.3"},
 			} {
 				var images []string
 				for _, object := range rendered(t, s.out, file) {
@@ -90,7 +92,7 @@ func TestFilesAreWhole(t *testing.T) {
 		for i, object := range rendered(t, s.out, file) {
 			kind, _ := object["kind"].(string)
 			kinds[file][kind]++
-			if i == 0 && kind != "Namespace" {
+			if i == 0 && kind != "Namespace" && strings.HasPrefix(file, "install") {
 				t.Errorf("%s begins with a %s", file, kind)
 			}
 		}
@@ -100,6 +102,12 @@ func TestFilesAreWhole(t *testing.T) {
 	}
 	if got := kinds["install-before-1.36.yaml"]; got["CustomResourceDefinition"] != 3 || got["Deployment"] == 0 || got["MutatingAdmissionPolicy"] > 0 {
 		t.Errorf("install-before-1.36.yaml holds %v", got)
+	}
+	for file, volumes := range map[string]int{"history-sqlite.yaml": 1, "history-postgres.yaml": 0} {
+		got := kinds[file]
+		if got["Deployment"] != 1 || got["APIService"] != 1 || got["Service"] != 1 || got["PersistentVolumeClaim"] != volumes {
+			t.Errorf("%s holds %v", file, got)
+		}
 	}
 }
 

@@ -51,6 +51,7 @@ func Run(t *testing.T, open func(t *testing.T) history.Store) {
 		"forget: by the name as typed":            testForgetUserName,
 		"expire":                                  testExpire,
 		"expire: while reading":                   testExpireDuringList,
+		"expire: while writing":                   testExpireDuringPuts,
 		"closed":                                  testClosed,
 	}
 	for name, test := range tests {

@@ -68,8 +68,9 @@ const expireBatch = 2000
 // next takes away the oldest month of the server's that is over, or some of its records where other servers have some
 // in it, too.
 func (e *expiry) next(ctx context.Context) (dropped int, more bool, err error) {
+	var m month
 	err = e.store.write(ctx, func(tx pgx.Tx) error {
-		var m month
+		dropped, more = 0, false
 		var streams []int32
 		var records int64
 		err := tx.QueryRow(ctx, `SELECT m.month, array_agg(m.stream), sum(m.records)::bigint FROM stream_months m JOIN streams s ON s.id = m.stream
@@ -101,6 +102,7 @@ func (e *expiry) next(ctx context.Context) (dropped int, more bool, err error) {
 	if err != nil {
 		return 0, false, err // all of it was taken back
 	}
+	e.begun = m
 	return dropped, more, nil
 }
 
@@ -109,7 +111,6 @@ func (e *expiry) begin(ctx context.Context, tx pgx.Tx, m month) error {
 	if m == e.begun {
 		return nil
 	}
-	e.begun = m
 	if _, err := tx.Exec(ctx, "DELETE FROM usage WHERE server = $1 AND month = $2", e.id, int32(m)); err != nil {
 		return err
 	}

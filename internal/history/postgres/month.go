@@ -43,8 +43,10 @@ func uuidOf(id history.ID) [16]byte { return id }
 // makeMonth makes the partition of a month, unless there is one. It must hold the lock: two would make it at once.
 // Attaching lets others read and write the other months meanwhile, which making it in place does not.
 func makeMonth(ctx context.Context, tx pgx.Tx, m month) error {
-	var there bool
-	if err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", m.table()).Scan(&there); err != nil || there {
+	// Not by to_regclass: that may remember of before the lock that there was none.
+	const there = "SELECT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'records'::regclass AND c.relname = $1)"
+	var made bool
+	if err := tx.QueryRow(ctx, there, m.table()).Scan(&made); err != nil || made {
 		return err
 	}
 	from, to := uuidText(idAt(m.begin())), uuidText(idAt((m + 1).begin()))

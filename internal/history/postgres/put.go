@@ -25,34 +25,54 @@ func (s *Store) Put(ctx context.Context, records []history.Record) (history.Stor
 
 // putAll keeps the records of several Puts, as if one came after the other.
 func (s *Store) putAll(ctx context.Context, puts [][]history.Record) ([]history.Stored, error) {
-	stored, err := s.put(ctx, puts)
-	if isMonthMissing(err) { // a month was dropped that this store has seen
-		s.months.clear()
-		stored, err = s.put(ctx, puts)
-	}
-	return stored, err
-}
-
-func (s *Store) put(ctx context.Context, puts [][]history.Record) ([]history.Stored, error) {
 	ids := idsByMonth(puts)
 	if err := s.haveMonths(ctx, slices.Collect(maps.Keys(ids))); err != nil {
 		return nil, err
 	}
-	var stored []history.Stored
-	err := s.writing(ctx, func(w *writer) error {
-		in, err := w.read(ctx, puts, ids)
-		if err != nil {
-			return err
-		}
-		stored = make([]history.Stored, len(puts))
-		for i, records := range puts {
-			if err := in.merge(ctx, w, records, &stored[i]); err != nil {
+	stored, err := s.put(ctx, puts, ids, false)
+	if isMonthMissing(err) { // a month was dropped that this store has seen
+		s.months.clear()
+		stored, err = s.put(ctx, puts, ids, true)
+	}
+	return stored, err
+}
+
+// put is one transaction. In it the months are made, too, if need be, so that nobody drops them in between.
+func (s *Store) put(ctx context.Context, puts [][]history.Record, ids monthIDs, makeMonths bool) (stored []history.Stored, err error) {
+	err = unlessDeadlocked(func() error {
+		return s.writing(ctx, func(w *writer) error {
+			if makeMonths {
+				if err := w.makeMonths(ctx, ids); err != nil {
+					return err
+				}
+			}
+			in, err := w.read(ctx, puts, ids)
+			if err != nil {
 				return err
 			}
-		}
-		return w.apply(ctx, in.touched)
+			stored = make([]history.Stored, len(puts))
+			for i, records := range puts {
+				if err := in.merge(ctx, w, records, &stored[i]); err != nil {
+					return err
+				}
+			}
+			return w.apply(ctx, in.touched)
+		})
 	})
 	return stored, err
+}
+
+// makeMonths takes the lock, and makes what partitions are missing.
+func (w *writer) makeMonths(ctx context.Context, ids monthIDs) error {
+	if _, err := w.tx.Exec(ctx, locking); err != nil {
+		return fmt.Errorf("take the write lock: %w", err)
+	}
+	for m := range ids {
+		if err := makeMonth(ctx, w.tx, m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // monthIDs are ids by their months.

@@ -84,21 +84,32 @@ var locking = fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", writeLock)
 
 // write runs a transaction that holds the lock.
 func (s *Store) write(ctx context.Context, do func(pgx.Tx) error) error {
-	return s.writes.with(ctx, func(conn *pgxpool.Conn) error {
-		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, locking); err != nil {
-				return fmt.Errorf("take the write lock: %w", err)
-			}
-			return do(tx)
+	return unlessDeadlocked(func() error {
+		return s.writes.with(ctx, func(conn *pgxpool.Conn) error {
+			return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+				if _, err := tx.Exec(ctx, locking); err != nil {
+					return fmt.Errorf("take the write lock: %w", err)
+				}
+				return do(tx)
+			})
 		})
 	})
 }
 
-// isMonthMissing says whether an error is that there is no such partition.
-func isMonthMissing(err error) bool {
-	const undefinedTable = "42P01"
-	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && pgErr.Code == undefinedTable
+// maxTries is how often a transaction is tried that others were in the way of.
+const maxTries = 4
+
+// unlessDeadlocked runs a transaction again that was ended because of a deadlock. There is one lock for all who write,
+// but who prepares a statement holds its partition before that, and who drops the partition waits for it.
+func unlessDeadlocked(transaction func() error) error {
+	err := transaction()
+	for range maxTries - 1 {
+		if !hasCode(err, deadlockDetected) {
+			break
+		}
+		err = transaction()
+	}
+	return err
 }
 
 // isAnswer says whether an error is what the database says to a statement, or this store: of a database that is away,
@@ -107,6 +118,20 @@ func isAnswer(err error) bool {
 	_, ok := errors.AsType[*pgconn.PgError](err)
 	return ok || errors.Is(err, errTooManyKinds)
 }
+
+// Codes of PostgreSQL's errors.
+const (
+	undefinedTable   = "42P01"
+	deadlockDetected = "40P01"
+)
+
+func hasCode(err error, code string) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pgErr.Code == code
+}
+
+// isMonthMissing says whether an error is that there is no such partition.
+func isMonthMissing(err error) bool { return hasCode(err, undefinedTable) }
 
 // monthSet are the months that have a partition, as far as this store knows. One may have been dropped since.
 type monthSet struct {

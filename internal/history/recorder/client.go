@@ -152,6 +152,8 @@ func advice(status int) string {
 		return ": this sidecar may not create accesslogs/records of its RelayServer; check its Role"
 	case http.StatusNotFound:
 		return ": check --history-address"
+	case http.StatusTooManyRequests:
+		return ": it is busy, or this RelayServer has sent more than it may; the rest waits"
 	}
 	return ""
 }

@@ -157,7 +157,7 @@ func TestBackoff(t *testing.T) {
 	for failures := 1; failures < 100; failures++ {
 		most := min(maxBackoff, minBackoff<<min(failures-1, 10))
 		for range 20 {
-			if got := backoff(failures, errors.New("x")); got < most/2 || got > most {
+			if got := backoff(failures, errors.New("x"), maxBackoff); got < most/2 || got > most {
 				t.Fatalf("after %d failures %s, want between %s and %s", failures, got, most/2, most)
 			}
 		}
@@ -170,10 +170,10 @@ func TestBackoff(t *testing.T) {
 			t.Errorf("%q is %s, want %s", header, got, want)
 		}
 	}
-	if got := backoff(1, &SendError{After: 7 * time.Second}); got != 7*time.Second {
+	if got := backoff(1, &SendError{After: 7 * time.Second}, maxBackoff); got != 7*time.Second {
 		t.Errorf("asked for 7s, waits %s", got)
 	}
-	if got := backoff(1, &SendError{After: 18 * time.Hour}); got != maxRetryAfter {
+	if got := backoff(1, &SendError{After: 18 * time.Hour}, maxBackoff); got != maxRetryAfter {
 		t.Errorf("asked for a day, waits %s", got)
 	}
 }

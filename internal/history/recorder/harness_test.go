@@ -266,6 +266,17 @@ func (r *running) settled() {
 	})
 }
 
+// written waits until nothing is in memory only.
+func (r *running) written() {
+	r.t.Helper()
+	eventually(r.t, func() error {
+		if n := r.queued(); n > 0 {
+			return fmt.Errorf("%d are in memory, and the obstacle is %s", n, r.line.obstacle())
+		}
+		return nil
+	})
+}
+
 // metric is a counter's or gauge's value, of all labels or of one.
 func (r *running) metric(name, label string) float64 {
 	r.t.Helper()

@@ -6,6 +6,7 @@
 package recorder
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -59,7 +60,7 @@ type Destination interface {
 	Send(ctx context.Context, records [][]byte) (Answer, error)
 }
 
-// Options of a Recorder. All are required but Now.
+// Options of a Recorder. All are required but Now and MaxBackoff.
 type Options struct {
 	// Spool is where records wait. With an empty Dir they wait in memory.
 	Spool       spool.Options
@@ -68,6 +69,8 @@ type Options struct {
 	Log         logr.Logger
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
+	// MaxBackoff is how long a batch that failed waits at most, unless the server asks for more; 30 s when zero.
+	MaxBackoff time.Duration
 }
 
 // Recorder is safe for concurrent use.
@@ -91,6 +94,7 @@ func New(o Options) *Recorder {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.MaxBackoff = cmp.Or(o.MaxBackoff, maxBackoff)
 	r := &Recorder{
 		Options: o, line: newLine(o.Spool),
 		wake: make(chan struct{}, 1), more: make(chan struct{}, 1), unsynced: make(chan struct{}, 1),

@@ -126,6 +126,26 @@ func TestOneBadRecord(t *testing.T) {
 	}
 }
 
+// TestWellAgainInBetween: a server that takes nothing becomes well between a record and the question whether it takes
+// anything at all. The record is not to blame.
+func TestWellAgainInBetween(t *testing.T) {
+	s := newServer(t)
+	s.answers(func(w http.ResponseWriter, _ *http.Request, records []history.Record) bool {
+		if len(records) == 1 {
+			s.answer = nil // its mutex is held
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		return true
+	})
+	r := run(t, s.client(), spoolIn(t))
+	r.put(10)
+	s.arrive(want(0, 10))
+	r.settled()
+	if lost := r.State().Lost; lost != 0 {
+		t.Errorf("%d lost", lost)
+	}
+}
+
 func TestRefusedRecords(t *testing.T) {
 	s := newServer(t)
 	s.answers(func(w http.ResponseWriter, _ *http.Request, records []history.Record) bool {

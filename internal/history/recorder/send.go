@@ -62,7 +62,7 @@ func (r *Recorder) send(ctx context.Context, written <-chan struct{}) {
 			if stopping {
 				return // the next start goes on
 			}
-			wait = backoff(failures, err)
+			wait = backoff(failures, err, r.MaxBackoff)
 		case sent && full:
 			failures = 0
 		case sent:
@@ -108,9 +108,9 @@ func pause(ctx context.Context, wait time.Duration, written <-chan struct{}) (st
 	}
 }
 
-// backoff is how long to wait after so many failures, none of two sidecars alike.
-func backoff(failures int, err error) time.Duration {
-	wait := min(maxBackoff, minBackoff<<min(failures-1, 10))
+// backoff is how long to wait after so many failures, none of two sidecars alike, but what the server asks for.
+func backoff(failures int, err error, most time.Duration) time.Duration {
+	wait := min(most, minBackoff<<min(failures-1, 10))
 	wait = wait/2 + rand.N(wait/2+1)
 	if failure := (*SendError)(nil); errors.As(err, &failure) && failure.After > wait {
 		return min(failure.After, maxRetryAfter)
@@ -162,8 +162,22 @@ func (r *Recorder) deliver(ctx context.Context, records [][]byte) error {
 		}
 		return probe
 	}
-	r.refuse(records[0], err.Error())
-	return nil
+	return r.again(ctx, records)
+}
+
+// again sends a record once more that was not taken, to a server that is known to take others: it may have become well
+// only after the first time.
+func (r *Recorder) again(ctx context.Context, record [][]byte) error {
+	answer, err := r.Destination.Send(ctx, record)
+	switch {
+	case err == nil:
+		r.took(record, answer)
+		return nil
+	case errors.Is(err, ErrNotTaken):
+		r.refuse(record[0], err.Error())
+		return nil
+	}
+	return err
 }
 
 func (r *Recorder) took(records [][]byte, answer Answer) {

@@ -25,7 +25,7 @@ type stage struct {
 
 func newStage(t *testing.T, maxBytes int64) *stage {
 	t.Helper()
-	s := &stage{t: t, o: Options{Dir: filepath.Join(t.TempDir(), "spool"), MaxBytes: maxBytes}}
+	s := &stage{t: t, o: Options{Dir: filepath.Join(t.TempDir(), "spool"), Owner: "relays/asp1", MaxBytes: maxBytes}}
 	s.open()
 	t.Cleanup(func() { s.kill() })
 	return s

@@ -14,7 +14,7 @@ import (
 
 // appendForEver says on standard output which record it has appended, and that it has acknowledged some.
 func appendForEver(dir string) {
-	s, found, err := Open(Options{Dir: dir, MaxBytes: 8 << 20})
+	s, found, err := Open(Options{Dir: dir, Owner: "relays/asp1", MaxBytes: 8 << 20})
 	if err != nil {
 		fmt.Println("error", err)
 		return
@@ -42,7 +42,7 @@ func TestKilled(t *testing.T) {
 	for round := range 8 {
 		said = killAfter(t, dir, 200+97*round)
 	}
-	s := &stage{t: t, o: Options{Dir: dir, MaxBytes: 8 << 20}}
+	s := &stage{t: t, o: Options{Dir: dir, Owner: "relays/asp1", MaxBytes: 8 << 20}}
 	s.open()
 	t.Cleanup(s.kill)
 	got, damaged, missing := s.drain()

@@ -33,7 +33,7 @@ func (s *Spool) Next(maxRecords, maxBytes int) (Batch, error) {
 			continue
 		}
 		if seg.number > b.end.segment {
-			b.end = position{seg.number, headerBytes}
+			b.end = position{seg.number, s.headerBytes()}
 		}
 		if b.end.offset >= seg.size {
 			continue

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"regexp"
@@ -25,19 +26,16 @@ func (s *Spool) recover() (Recovered, error) {
 	s.cursor = s.loadCursor()
 	s.next = s.cursor.segment + 1
 	var found Recovered
-	entries, err := os.ReadDir(s.o.Dir) // in the order of names
+	numbers, err := s.list()
 	if err != nil {
-		return found, fmt.Errorf("read spool: %w", err)
+		return found, err
 	}
-	for _, entry := range entries {
-		match := segmentNames.FindStringSubmatch(entry.Name())
-		if match == nil {
-			continue
+	for _, number := range numbers { // before anything is changed
+		if _, err := s.identify(number); errors.Is(err, ErrForeign) {
+			return found, err
 		}
-		number, err := strconv.ParseUint(match[1], 10, 64)
-		if err != nil || number > maxSegment {
-			continue
-		}
+	}
+	for _, number := range numbers {
 		s.next = max(s.next, number+1)
 		if err := s.adopt(number); err != nil {
 			found.SetAside = append(found.SetAside, s.setAside(number))
@@ -52,6 +50,25 @@ func (s *Spool) recover() (Recovered, error) {
 	return found, s.deleteAcknowledged()
 }
 
+// list is the numbers of the files that there are, in order.
+func (s *Spool) list() ([]uint64, error) {
+	entries, err := os.ReadDir(s.o.Dir) // in the order of names
+	if err != nil {
+		return nil, fmt.Errorf("read spool: %w", err)
+	}
+	var numbers []uint64
+	for _, entry := range entries {
+		match := segmentNames.FindStringSubmatch(entry.Name())
+		if match == nil {
+			continue
+		}
+		if number, err := strconv.ParseUint(match[1], 10, 64); err == nil && number <= maxSegment {
+			numbers = append(numbers, number)
+		}
+	}
+	return numbers, nil
+}
+
 var errNotOurs = errors.New("file does not begin as one of a spool")
 
 // adopt takes over a file. Its error says that it cannot be read.
@@ -62,17 +79,20 @@ func (s *Spool) adopt(number uint64) error {
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() { // we make no other: to open a pipe would hang, and a link leads elsewhere
+	if !info.Mode().IsRegular() {
 		return errNotOurs
 	}
 	seg.size = info.Size()
 	s.bytes += seg.size
-	// One without a header was being made when its process ended: it holds nothing.
-	if number < s.cursor.segment || seg.size < headerBytes {
+	whole, err := s.identify(number)
+	if number < s.cursor.segment || err == nil && !whole {
 		s.acknowledged = append(s.acknowledged, seg)
 		return nil
 	}
-	if err := s.inspect(seg, path); err != nil {
+	if err == nil {
+		err = s.inspect(seg)
+	}
+	if err != nil {
 		s.bytes -= seg.size
 		seg.close()
 		return err
@@ -81,21 +101,35 @@ func (s *Spool) adopt(number uint64) error {
 	return nil
 }
 
+// identify says whether a file has its whole header. Its error is ErrForeign when that is another owner's.
+func (s *Spool) identify(number uint64) (whole bool, err error) {
+	path := s.path(segmentName(number))
+	// We make no other: to open a pipe would hang, and a link leads elsewhere.
+	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+		return false, errNotOurs
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close() //nolint:errcheck // it was read only
+	begin := make([]byte, maxHeaderBytes)
+	n, err := file.ReadAt(begin, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	owner, whole, err := ownerIn(begin[:n])
+	if err == nil && whole && owner != s.o.Owner {
+		return false, fmt.Errorf("%w: %s holds records of %.300q, not of %q; give each a directory of its own", ErrForeign, s.o.Dir, owner, s.o.Owner)
+	}
+	return whole, err
+}
+
 // inspect counts the records of a file that are not acknowledged.
-func (s *Spool) inspect(seg *segment, path string) error {
-	if err := seg.open(path); err != nil {
-		return err
-	}
-	begin := make([]byte, headerBytes)
-	if _, err := seg.file.ReadAt(begin, 0); err != nil {
-		return err
-	}
-	if string(begin) != header {
-		return errNotOurs
-	}
-	b := Batch{end: position{seg.number, headerBytes}}
+func (s *Spool) inspect(seg *segment) error {
+	b := Batch{end: position{seg.number, s.headerBytes()}}
 	if seg.number == s.cursor.segment {
-		b.end.offset = max(headerBytes, min(s.cursor.offset, seg.size))
+		b.end.offset = max(s.headerBytes(), min(s.cursor.offset, seg.size))
 	}
 	for b.end.offset < seg.size {
 		b.Records = b.Records[:0]

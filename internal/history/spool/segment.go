@@ -1,18 +1,38 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 )
 
-// header begins each file, and says its form. A file without it is none of ours.
+// headerStart begins each file, and says its form; whose it is and a line break follow. A file without it is none of
+// ours.
 const (
-	header      = "tegspl1\n"
-	headerBytes = int64(len(header))
+	headerStart = "tegspl2 "
+	// maxHeaderBytes is more than that of any owner.
+	maxHeaderBytes = len(headerStart) + maxOwnerBytes + 1
 )
+
+func headerOf(owner string) string { return headerStart + owner + "\n" }
+
+// ownerIn is whose a file is that begins so. It is not known of one that ends within its header: that was being made
+// when its process ended, and holds nothing.
+func ownerIn(begin []byte) (owner string, known bool, err error) {
+	line, _, whole := bytes.Cut(begin, []byte{'\n'})
+	owner, ours := strings.CutPrefix(string(line), headerStart)
+	switch {
+	case whole && ours:
+		return owner, true, nil
+	case !whole && (ours && len(begin) < maxHeaderBytes || strings.HasPrefix(headerStart, string(line))):
+		return "", false, nil
+	}
+	return "", false, errNotOurs
+}
 
 // segment is one file. The Spool's mutex guards it; sync alone goes without.
 type segment struct {
@@ -29,7 +49,7 @@ type segment struct {
 // segmentName is such that the order of names is that of numbers.
 func segmentName(number uint64) string { return fmt.Sprintf("%020d.spool", number) }
 
-func createSegment(path string, number uint64) (*segment, error) {
+func createSegment(path string, number uint64, header string) (*segment, error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
@@ -37,7 +57,7 @@ func createSegment(path string, number uint64) (*segment, error) {
 	if _, err := file.WriteAt([]byte(header), 0); err != nil {
 		return nil, errors.Join(err, file.Close(), os.Remove(path))
 	}
-	return &segment{number: number, size: headerBytes, file: file}, nil
+	return &segment{number: number, size: int64(len(header)), file: file}, nil
 }
 
 func (seg *segment) open(path string) error {

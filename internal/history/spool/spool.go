@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -23,18 +24,24 @@ import (
 // ErrFull says that there is no room for a record until others are acknowledged.
 var ErrFull = errors.New("spool is full")
 
+// ErrForeign says that the directory holds records of another owner. Nothing in it is read or changed.
+var ErrForeign = errors.New("the spool is somebody else's")
+
 // Bounds of what may be asked for.
 const (
 	// MinBytes is the least that a spool may hold.
 	MinBytes = 1 << 20
 	// MaxRecordBytes bounds one record.
 	MaxRecordBytes = 64 << 10
+	maxOwnerBytes  = 1 << 10
 )
 
 // Options of a Spool.
 type Options struct {
 	// Dir is made when it is missing. It belongs to one Spool at a time.
 	Dir string
+	// Owner is whose the records are, one line. Records do not say it, so a spool opens for its owner only.
+	Owner string
 	// MaxBytes bounds what its files take together, but for a few hundred bytes.
 	MaxBytes int64
 }
@@ -50,8 +57,10 @@ type position struct {
 
 // Spool is safe for concurrent use.
 type Spool struct {
-	o    Options
-	lock *os.File
+	o Options
+	// header begins each of its files.
+	header string
+	lock   *os.File
 
 	mu sync.Mutex
 	// segments are the oldest first. Only the last may be written to, unless it is sealed.
@@ -80,7 +89,10 @@ type Recovered struct {
 // be tried again.
 func Open(o Options) (*Spool, Recovered, error) {
 	o.MaxBytes = max(o.MaxBytes, MinBytes)
-	s := &Spool{o: o, window: make([]byte, windowBytes)}
+	if len(o.Owner) > maxOwnerBytes || strings.Contains(o.Owner, "\n") {
+		return nil, Recovered{}, errors.New("the owner of a spool is one line of at most 1024 bytes")
+	}
+	s := &Spool{o: o, header: headerOf(o.Owner), window: make([]byte, windowBytes)}
 	if err := s.claim(); err != nil {
 		return nil, Recovered{}, err
 	}
@@ -110,6 +122,8 @@ func (s *Spool) claim() error {
 	return nil
 }
 
+func (s *Spool) headerBytes() int64 { return int64(len(s.header)) }
+
 func (s *Spool) path(name string) string { return filepath.Join(s.o.Dir, name) }
 
 // Append keeps records, all or none of them. Its error is ErrFull, or one of the disk.
@@ -121,7 +135,7 @@ func (s *Spool) Append(records [][]byte, now time.Time) error {
 		s.buffer = appendFrame(s.buffer, record, now)
 	}
 	size := int64(len(s.buffer))
-	if s.bytes+size+headerBytes > s.o.MaxBytes {
+	if s.bytes+size+s.headerBytes() > s.o.MaxBytes {
 		return ErrFull
 	}
 	active, err := s.writable()
@@ -170,7 +184,7 @@ func (s *Spool) writable() (*segment, error) {
 }
 
 func (s *Spool) makeSegment() (*segment, error) {
-	made, err := createSegment(s.path(segmentName(s.next)), s.next)
+	made, err := createSegment(s.path(segmentName(s.next)), s.next, s.header)
 	if err != nil {
 		return nil, fmt.Errorf("make file of spool: %w", err)
 	}
@@ -209,7 +223,7 @@ func (s *Spool) done(seg *segment) bool {
 // count corrects what waits where the files say better. It needs s.mu.
 func (s *Spool) count() {
 	for _, seg := range s.segments {
-		offset := headerBytes
+		offset := s.headerBytes()
 		if seg.number == s.cursor.segment {
 			offset = s.cursor.offset
 		}

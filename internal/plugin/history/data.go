@@ -99,6 +99,7 @@ var sheetColumns = []string{
 func newSheet(o *options) *sheet {
 	s := &sheet{options: o, raw: o.Terminal.Writer()}
 	s.out = csv.NewWriter(s.raw)
+	s.out.Comma, _ = screen.Delimiter(o.comma) // it is valid
 	s.out.UseCRLF = !o.Terminal.IsTerminal()
 	return s
 }

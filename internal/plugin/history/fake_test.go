@@ -106,9 +106,15 @@ var tokyo = time.FixedZone("JST", 9*3600)
 // run runs `history` with a clock that stands still, and returns what it prints and its exit code.
 func run(t *testing.T, f *fake, args ...string) (stdout, stderr string, code shell.Code) {
 	t.Helper()
+	return runWith(t, f, nil, args...)
+}
+
+// runWith has an environment.
+func runWith(t *testing.T, f *fake, environment map[string]string, args ...string) (stdout, stderr string, code shell.Code) {
+	t.Helper()
 	streams, _, out, errs := genericiooptions.NewTestIOStreams()
 	s := shell.New(streams)
-	s.Getenv = func(string) string { return "" }
+	s.Getenv = func(name string) string { return environment[name] }
 	s.Now = func() time.Time { return time.Date(2026, 11, 16, 3, 0, 0, 0, time.UTC) }
 	s.Zone = tokyo
 	s.Connect = func() (client.WithWatch, error) { return f, nil }

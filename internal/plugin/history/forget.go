@@ -12,6 +12,7 @@ import (
 	historyv1alpha1 "github.com/tegata-dev/tegata/api/history/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/plugin/screen"
 	"github.com/tegata-dev/tegata/internal/plugin/shell"
+	"github.com/tegata-dev/tegata/internal/plugin/words"
 )
 
 // forgetting erases what is kept of a person.
@@ -58,7 +59,7 @@ func (f *forgetting) Run(ctx context.Context) error {
 		return err
 	}
 	name := person[fieldUser]
-	if err := f.Terminal.Printf("%s\n", screen.Clean(f.Lang.Sprintf("%s: %d records are kept.", "%s：%d 件の記録があります。", name, count))); err != nil {
+	if err := f.Terminal.Printf("%s\n", screen.Clean(f.Lang.Sprintf(words.Plural(count, "%s: %d record is kept.", "%s: %d records are kept."), "%s：%d 件の記録があります。", name, count))); err != nil {
 		return err
 	}
 	if count == 0 || f.dryRun {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/mattn/go-runewidth"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,6 +42,34 @@ func golden(t *testing.T, name, got string) {
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+// TestNarrowTerminals shows the page to who has the ticket, on a terminal as it comes up: no line is wider, no word is
+// broken, and nothing of the page is missing.
+func TestNarrowTerminals(t *testing.T) {
+	for name, tc := range map[string]struct {
+		fake func() *fake
+		args []string
+	}{
+		"80-en":         {manual, []string{"user1", "--lang=en"}},
+		"80-ja":         {manual, []string{"user1", "--lang=ja"}},
+		"80-show-en":    {manual, []string{"user1", "--lang=en", "--show=destination,source"}},
+		"80-hostile-ja": {hostile, []string{"--lang=ja", "--show=destination,source"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, errs, code := runWith(t, tc.fake(), map[string]string{"COLUMNS": "80", "LC_ALL": "ja_JP.UTF-8"}, tc.args...)
+			if code != shell.Done || errs != "" {
+				t.Fatalf("exit code %d: %s", code, errs)
+			}
+			width := &runewidth.Condition{EastAsianWidth: true}
+			for line := range strings.Lines(out) {
+				if got := width.StringWidth(strings.TrimSuffix(line, "\n")); got > 80 {
+					t.Errorf("%d columns: %s", got, line)
+				}
+			}
+			golden(t, name, out)
+		})
 	}
 }
 
@@ -129,7 +158,7 @@ func TestMistakesAreUsageErrors(t *testing.T) {
 	for _, args := range [][]string{
 		{"--type=both", "--result=maybe"}, {"--type=phone"}, {"-o=xml"}, {"--show=everything"}, {"--reason=Nonsense"},
 		{"--reason=DeviceMismatch", "--result=success"}, {"--since=someday"}, {"--until=-2h"}, {"--limit=-1"}, {"--follow", "-o=json"},
-		{"--follow", "--until=1h"}, {"--since=1h", "--until=2h"}, {"--bom"}, {"--since=99999999999d"},
+		{"--follow", "--until=1h"}, {"--since=1h", "--until=2h"}, {"--bom"}, {"--since=99999999999d"}, {"--delimiter=;"}, {"-o=csv", "--delimiter=|"},
 	} {
 		if _, errs, code := run(t, manual(), args...); code != shell.BadUsage || errs == "" {
 			t.Errorf("%v: exit code %d: %s", args, code, errs)
@@ -139,7 +168,7 @@ func TestMistakesAreUsageErrors(t *testing.T) {
 
 func TestLimit(t *testing.T) {
 	out, errs, _ := run(t, manual(), "--limit=3")
-	if !strings.Contains(errs, "newest 3 attempts; there are older ones") || strings.Contains(out, "10:16:55") || !strings.Contains(out, "10:17:00") {
+	if !strings.Contains(errs, "there are older attempts than these 3") || strings.Contains(out, "10:16:55") || !strings.Contains(out, "10:17:00") {
 		t.Errorf("%s\n%s", out, errs)
 	}
 	out, errs, _ = run(t, manual(), "--limit=4")
@@ -194,6 +223,14 @@ func TestCSV(t *testing.T) {
 	} {
 		if got := rows[cell.row][at[cell.name]]; got != cell.want {
 			t.Errorf("row %d, %s: %q, want %q", cell.row, cell.name, got, cell.want)
+		}
+	}
+	for word, comma := range map[string]rune{";": ';', "tab": '\t'} {
+		out, _, _ := run(t, hostile(), "-o=csv", "--lang=ja", "--delimiter="+word)
+		reader := csv.NewReader(strings.NewReader(out))
+		reader.Comma = comma
+		if others, err := reader.ReadAll(); err != nil || !cmp.Equal(rows, others) {
+			t.Errorf("with %s: %v\n%s", word, err, cmp.Diff(rows, others))
 		}
 	}
 	if out, _, _ := run(t, &fake{}, "-o=csv"); !strings.HasPrefix(out, "id,user,userName") || strings.Count(out, "\n") != 1 {

@@ -19,6 +19,7 @@ import (
 
 	historyv1alpha1 "github.com/tegata-dev/tegata/api/history/v1alpha1"
 	"github.com/tegata-dev/tegata/api/v1alpha1"
+	"github.com/tegata-dev/tegata/internal/plugin/screen"
 	"github.com/tegata-dev/tegata/internal/plugin/shell"
 )
 
@@ -48,6 +49,7 @@ type options struct {
 	output             string
 	limit              int64
 	bom                bool
+	comma              string
 	limitSet           bool
 	sinceTime, endTime time.Time
 
@@ -73,9 +75,11 @@ func Command(s *shell.Shell) *cobra.Command {
 	flags.StringVarP(&o.output, "output", "o", "table", "Format: table, json, jsonl or csv")
 	flags.Int64Var(&o.limit, "limit", 0, fmt.Sprintf("At most so many attempts, the newest; 0 for all. A table has %d unless this is given", defaultRows))
 	flags.BoolVar(&o.bom, "bom", false, "Begin CSV with a byte order mark, by which Excel knows UTF-8")
+	flags.StringVar(&o.comma, "delimiter", ",", "What is between the fields of CSV: , or ; or tab")
 	for name, choices := range map[string][]string{
 		"type": {"viewer", "client", "both"}, "result": {"success", "failure", "all"}, "show": {"destination", "source"},
 		"output": {"table", "json", "jsonl", "csv"}, "reason": reasonNames(),
+		"delimiter": screen.Delimiters,
 	} {
 		_ = cmd.RegisterFlagCompletionFunc(name, shell.CompleteWords(choices...)) // the flag is above
 	}
@@ -159,8 +163,11 @@ func (o *options) Validate() error {
 		return errors.New("--since is not before --until")
 	case o.bom && o.output != "csv":
 		return errors.New("--bom is for -o csv")
+	case o.comma != "," && o.output != "csv":
+		return errors.New("--delimiter is for -o csv")
 	}
-	return nil
+	_, err := screen.Delimiter(o.comma)
+	return err
 }
 
 // Run shows the history.

@@ -19,6 +19,8 @@ type table struct {
 	*options
 	sections map[string][]historyv1alpha1.AccessRecord
 	live     bool
+	// narrow: the terminal has no room for what is said twice.
+	narrow bool
 }
 
 func (o *options) printer() printer {
@@ -60,7 +62,7 @@ func (t *table) end(ctx context.Context, more bool) error {
 		}
 	}
 	if more {
-		t.Note(t.Lang.Of("note: these are the newest %d attempts; there are older ones: --limit, --until",
+		t.Note(t.Lang.Of("note: there are older attempts than these %d: --limit, --until",
 			"注意：新しい順に %d 件を表示しました。さらに古い接続があります（--limit、--until）。"), t.limit)
 	}
 	clear(t.sections)
@@ -76,11 +78,23 @@ func (t *table) section(ctx context.Context, records []historyv1alpha1.AccessRec
 	if err := t.Terminal.Printf("%s\n", title); err != nil {
 		return err
 	}
-	page := &screen.Table{Headings: t.headings()}
+	page := t.page(records)
+	if !t.Terminal.Fits(page, indent) {
+		t.narrow = true
+		page = t.page(records)
+		t.narrow = false
+	}
+	return t.Terminal.Print(page, indent)
+}
+
+const indent = "  "
+
+func (t *table) page(records []historyv1alpha1.AccessRecord) *screen.Table {
+	page := &screen.Table{Headings: t.headings(), Fold: true}
 	for i := range slices.Backward(records) {
 		page.Cells(t.row(&records[i])...)
 	}
-	return t.Terminal.Print(page, "  ")
+	return page
 }
 
 // name is whose a record is: the RelayUser, with the login name where that is another.
@@ -128,7 +142,7 @@ func (t *table) row(r *historyv1alpha1.AccessRecord) []screen.Cell {
 	end, duration := "-", "-"
 	switch {
 	case r.EndTime != nil:
-		end = t.Lang.ShortTime(t.Local(r.EndTime.Time), now)
+		end = t.endOf(r, now)
 	case r.State == historyv1alpha1.StateOpen:
 		end = t.Lang.Of("connected", "接続中")
 	}
@@ -146,6 +160,15 @@ func (t *table) row(r *historyv1alpha1.AccessRecord) []screen.Cell {
 		row = append(row, screen.Cell{Text: orDash(r.SourceViewer)})
 	}
 	return append(row, t.verdict(r))
+}
+
+// endOf is when a connection ended: on a narrow terminal without the day that it began on, too.
+func (t *table) endOf(r *historyv1alpha1.AccessRecord, now time.Time) string {
+	start, end := t.Local(r.StartTime.Time), t.Local(r.EndTime.Time)
+	if t.narrow && start.Format(time.DateOnly) == end.Format(time.DateOnly) {
+		return end.Format(time.TimeOnly)
+	}
+	return t.Lang.ShortTime(end, now)
 }
 
 func orDash(text string) string {
@@ -181,5 +204,5 @@ func (t *table) change(r *historyv1alpha1.AccessRecord) error {
 		rows = append(rows, head)
 	}
 	rows = append(rows, append([]screen.Cell{{Text: t.name(r)}}, t.row(r)...))
-	return t.Terminal.Lines(rows, liveWidths, "")
+	return t.Terminal.Folded(rows, liveWidths[:len(rows[0])], "")
 }

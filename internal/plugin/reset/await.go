@@ -16,6 +16,7 @@ import (
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/plugin/screen"
 	"github.com/tegata-dev/tegata/internal/plugin/shell"
+	"github.com/tegata-dev/tegata/internal/plugin/words"
 )
 
 // retryDelay is between two attempts to watch.
@@ -111,7 +112,7 @@ func (o *options) isOver(reset *v1alpha1.DeviceReset, told *string) bool {
 func (o *options) step(reset *v1alpha1.DeviceReset, complete *metav1.Condition) string {
 	switch complete.Reason {
 	case v1alpha1.ReasonClearing:
-		return o.Lang.Sprintf("clearing: %d of %d users", "初期化中：%d / %d ユーザ", reset.Status.Processed, reset.Status.Users)
+		return o.Lang.Sprintf(words.Plural(reset.Status.Users, "clearing: %d of %d user", "clearing: %d of %d users"), "初期化中：%d / %d ユーザ", reset.Status.Processed, reset.Status.Users)
 	case v1alpha1.ReasonEnforcing:
 		return o.Lang.Of("cleared; waiting until every sidecar enforces it: ", "初期化済み。全サイドカーへの反映を待っています：") + complete.Message
 	}

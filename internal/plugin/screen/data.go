@@ -42,6 +42,30 @@ func escapeJSON(encoded []byte) []byte {
 
 func isUnsafeInJSON(r rune) bool { return r != '\n' && isUnsafe(r) }
 
+// Delimiters are what CSV may have between fields, by the words for them. Where numbers have a decimal comma, Excel
+// wants a semicolon.
+var Delimiters = []string{",", ";", "tab"}
+
+// Delimiter reads --delimiter.
+func Delimiter(word string) (rune, error) {
+	switch word {
+	case ",", ";":
+		return rune(word[0]), nil
+	case "tab", "\t":
+		return '\t', nil
+	}
+	return 0, fmt.Errorf("--delimiter is %q: it must be , or ; or tab", word)
+}
+
+// DelimiterOf is the delimiter of a file whose first line names columns, in whose names there is none.
+func DelimiterOf(file []byte) rune {
+	head, _, _ := bytes.Cut(file, []byte{'\n'})
+	if at := bytes.IndexAny(head, ",;\t"); at >= 0 {
+		return rune(head[at])
+	}
+	return ','
+}
+
 // formulaStarts begin what spreadsheets take for a formula, the wide ones in some languages, and the mark that says
 // it is none.
 const formulaStarts = "=+-@\t\r\n＝＋－＠'"

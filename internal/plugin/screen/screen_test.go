@@ -49,6 +49,23 @@ func FuzzClean(f *testing.F) {
 	})
 }
 
+func TestDelimiters(t *testing.T) {
+	for _, word := range screen.Delimiters {
+		comma, err := screen.Delimiter(word)
+		if got := screen.DelimiterOf([]byte("\"name\"" + string(comma) + "server\n,;\t")); err != nil || got != comma {
+			t.Errorf("%s is %q, and found is %q, %v", word, comma, got, err)
+		}
+	}
+	for _, word := range []string{"", "|", ",,", "\n"} {
+		if _, err := screen.Delimiter(word); err == nil {
+			t.Errorf("%q is taken", word)
+		}
+	}
+	if got := screen.DelimiterOf([]byte("name\na;b")); got != ',' {
+		t.Errorf("of one column it is %q", got)
+	}
+}
+
 func TestCSVFieldIsNoFormula(t *testing.T) {
 	for value, want := range map[string]string{
 		"":            "",

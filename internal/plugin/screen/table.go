@@ -18,7 +18,9 @@ type Cell struct {
 // Table has a line of headings, or none, and rows.
 type Table struct {
 	Headings []string
-	rows     [][]Cell
+	// Fold has rows that are wider than the terminal take several lines.
+	Fold bool
+	rows [][]Cell
 }
 
 // Row adds a row of plain cells.
@@ -38,15 +40,23 @@ func (t *Table) Len() int { return len(t.rows) }
 
 // Print prints the table, each line behind the indent.
 func (t *Terminal) Print(table *Table, indent string) error {
-	rows := table.rows
-	if len(table.Headings) > 0 {
-		head := make([]Cell, len(table.Headings))
-		for i, heading := range table.Headings {
-			head[i] = Cell{Text: heading, Colour: Bold}
-		}
-		rows = append([][]Cell{head}, rows...)
+	rows := table.whole()
+	if table.Fold {
+		return t.Folded(rows, t.widths(rows), indent)
 	}
 	return t.Lines(rows, t.widths(rows), indent)
+}
+
+// whole are the rows, with that of the headings.
+func (t *Table) whole() [][]Cell {
+	if len(t.Headings) == 0 {
+		return t.rows
+	}
+	head := make([]Cell, len(t.Headings))
+	for i, heading := range t.Headings {
+		head[i] = Cell{Text: heading, Colour: Bold}
+	}
+	return append([][]Cell{head}, t.rows...)
 }
 
 // Lines prints rows in columns of given widths; the last one is not padded.

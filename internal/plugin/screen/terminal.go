@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 
 	"github.com/mattn/go-runewidth"
 	"golang.org/x/term"
@@ -16,11 +17,13 @@ type Terminal struct {
 	out        io.Writer
 	isTerminal bool
 	colours    bool
+	columns    int // 0 where there is no width
 	width      *runewidth.Condition
 }
 
 // NewTerminal looks at out and at the environment: NO_COLOR and TERM=dumb forbid colour; the locale says how wide
-// characters of ambiguous width are, and RUNEWIDTH_EASTASIAN=0 or 1 says otherwise where a terminal does.
+// characters of ambiguous width are, and RUNEWIDTH_EASTASIAN=0 or 1 says otherwise where a terminal does; COLUMNS how
+// wide it is, also where there is none.
 func NewTerminal(out io.Writer, getenv func(string) string) *Terminal {
 	isTerminal := IsTerminal(out)
 	eastAsian := words.IsEastAsian(words.Locale(getenv, "LC_CTYPE"))
@@ -32,9 +35,22 @@ func NewTerminal(out io.Writer, getenv func(string) string) *Terminal {
 	}
 	return &Terminal{
 		out: out, isTerminal: isTerminal,
+		columns: columnsOf(out, getenv),
 		colours: isTerminal && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb",
 		width:   &runewidth.Condition{EastAsianWidth: eastAsian, StrictEmojiNeutral: true},
 	}
+}
+
+// columnsOf is how wide a terminal is; 0 for none, or one that is too narrow to do anything about it.
+func columnsOf(out io.Writer, getenv func(string) string) int {
+	columns, err := strconv.Atoi(getenv("COLUMNS"))
+	if file, ok := out.(*os.File); err != nil && ok {
+		columns, _, err = term.GetSize(int(file.Fd())) //nolint:gosec // a file descriptor
+	}
+	if err != nil || columns < minColumns {
+		return 0
+	}
+	return columns
 }
 
 // IsTerminal says whether a stream is a terminal.

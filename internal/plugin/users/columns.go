@@ -193,7 +193,7 @@ type limitsOf = func(*v1alpha1.RelayUser) *v1alpha1.NetworkLimits
 func cidrs(name string, of limitsOf) column {
 	return column{name,
 		func(u *v1alpha1.RelayUser, field string) error {
-			for _, word := range words(field) {
+			for _, word := range items(field) {
 				prefix, err := netip.ParsePrefix(word)
 				if err != nil || prefix != prefix.Masked() {
 					return fmt.Errorf("%q must be a network such as 192.0.2.0/24, with no bits set after the prefix", word)
@@ -211,7 +211,7 @@ func cidrs(name string, of limitsOf) column {
 func macs(name string, of limitsOf) column {
 	return column{name,
 		func(u *v1alpha1.RelayUser, field string) error {
-			for _, word := range words(field) {
+			for _, word := range items(field) {
 				if parsed, err := net.ParseMAC(word); (err != nil || len(parsed) != 6) && !isBareMAC(word) {
 					return fmt.Errorf("%q must be a MAC address such as 00:11:22:aa:bb:cc", word)
 				}
@@ -229,8 +229,8 @@ func isBareMAC(word string) bool {
 	return len(word) == 12 && strings.Trim(word, "0123456789abcdefABCDEF") == ""
 }
 
-// words separates a list: by spaces, semicolons or line breaks, as people do in a cell.
-func words(field string) []string {
+// items are those of a list, between spaces, semicolons or line breaks, as people do in a cell.
+func items(field string) []string {
 	return strings.FieldsFunc(field, func(r rune) bool { return strings.ContainsRune(" ;\t\r\n　", r) })
 }
 

@@ -19,6 +19,8 @@ import (
 
 const exportExample = `  # for a spreadsheet
   kubectl relay users export --bom > users.csv
+  # for Excel where numbers have a decimal comma, as in Germany
+  kubectl relay users export --bom --delimiter ';' > users.csv
   # for Excel in Japan
   kubectl relay users export --encoding shift_jis > users.csv
   # for Git
@@ -29,6 +31,7 @@ type exporting struct {
 	encoding string
 	output   string
 	bom      bool
+	comma    string
 	server   string
 	selector string
 	labels   labels.Selector
@@ -43,10 +46,11 @@ func exportCommand(s *shell.Shell) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&e.encoding, "encoding", "utf-8", "Encoding of CSV: utf-8 or shift_jis")
 	flags.BoolVar(&e.bom, "bom", false, "Begin CSV with a byte order mark, by which Excel knows UTF-8")
+	flags.StringVar(&e.comma, "delimiter", ",", "What is between the fields of CSV: , or ; or tab")
 	flags.StringVarP(&e.output, "output", "o", "csv", "Format: csv or yaml")
 	flags.StringVar(&e.server, "relay-server", "", "Users of this RelayServer only")
 	flags.StringVarP(&e.selector, "selector", "l", "", "Users with these labels only")
-	for name, choices := range map[string][]string{"encoding": {"utf-8", "shift_jis"}, "output": {"csv", "yaml"}} {
+	for name, choices := range map[string][]string{"encoding": {"utf-8", "shift_jis"}, "output": {"csv", "yaml"}, "delimiter": screen.Delimiters} {
 		_ = cmd.RegisterFlagCompletionFunc(name, shell.CompleteWords(choices...)) // the flag is above
 	}
 	_ = cmd.RegisterFlagCompletionFunc("relay-server", s.CompleteServer) // the flag is above
@@ -75,7 +79,8 @@ func (e *exporting) Validate() error {
 	case e.bom && (e.output != "csv" || encoding != encodings["utf-8"]):
 		return errors.New("--bom is for CSV in UTF-8")
 	}
-	return nil
+	_, err = screen.Delimiter(e.comma)
+	return err
 }
 
 // Run writes page by page.
@@ -139,6 +144,9 @@ func (e *exporting) csv() (line func(*v1alpha1.RelayUser) error, finish func() e
 		out = encoding.NewEncoder().Writer(out)
 	}
 	sheet := csv.NewWriter(out)
+	if sheet.Comma, err = screen.Delimiter(e.comma); err != nil {
+		return nil, nil, err
+	}
 	sheet.UseCRLF = !e.Terminal.IsTerminal()
 	head := make([]string, len(columns))
 	for i, c := range columns {

@@ -22,6 +22,7 @@ import (
 	"github.com/tegata-dev/tegata/api/v1alpha1"
 	"github.com/tegata-dev/tegata/internal/plugin/screen"
 	"github.com/tegata-dev/tegata/internal/plugin/shell"
+	"github.com/tegata-dev/tegata/internal/plugin/words"
 )
 
 // workers is how many requests are under way at a time.
@@ -52,7 +53,7 @@ func importCommand(s *shell.Shell) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "import FILE", Short: "Make RelayUsers of the lines of a CSV file; - is the standard input",
 		Example: importExample, Args: cobra.ExactArgs(1), RunE: s.Run(i),
-		Long: "Makes RelayUsers of the lines of a CSV file, the first of which names its columns:\n  " + columnNames() +
+		Long: "Makes RelayUsers of the lines of a CSV file (with , or ; or tabs between fields), the first of which names its columns:\n  " + columnNames() +
 			"\nIt prints them as YAML for Git, or applies them with --apply. Users who are not in the file stay as they are.",
 	}
 	flags := cmd.Flags()
@@ -178,7 +179,8 @@ func (i *importing) applyAll(ctx context.Context, lines []line) error {
 		return err
 	}
 	if i.dryRun {
-		return i.Terminal.Printf(i.Lang.Of("%d users are good; nothing was changed (dry run).\n", "%d 件のユーザに問題はありません。変更は行っていません（dry run）。\n"), len(lines))
+		return i.tell(len(lines), "is good; nothing was changed (dry run).", "are good; nothing was changed (dry run).",
+			"%d 件のユーザに問題はありません。変更は行っていません（dry run）。\n")
 	}
 	if err := i.confirm(ctx, len(lines)); err != nil {
 		return err
@@ -186,14 +188,20 @@ func (i *importing) applyAll(ctx context.Context, lines []line) error {
 	if err := i.each(ctx, lines); err != nil {
 		return fmt.Errorf("the cluster has changed since it was checked: lines that are not named here were applied; mend these, and import again: %w", err)
 	}
-	return i.Terminal.Printf(i.Lang.Of("%d users were applied.\n", "%d 件のユーザは正常に更新されました。\n"), len(lines))
+	return i.tell(len(lines), "was applied.", "were applied.", "%d 件のユーザは正常に更新されました。\n")
+}
+
+// tell says what became of so many users.
+func (i *importing) tell(count int, one, several, japanese string) error {
+	english := words.Plural(count, "%d user "+one+"\n", "%d users "+several+"\n")
+	return i.Terminal.Printf(i.Lang.Of(english, japanese), count)
 }
 
 func (i *importing) confirm(ctx context.Context, count int) error {
 	if i.yes {
 		return nil
 	}
-	yes, err := screen.Confirm(ctx, i.In, i.ErrOut, i.Lang.Sprintf("Apply %d users to namespace %s?",
+	yes, err := screen.Confirm(ctx, i.In, i.ErrOut, i.Lang.Sprintf(words.Plural(count, "Apply %d user to namespace %s?", "Apply %d users to namespace %s?"),
 		"%d 件のユーザを名前空間 %s に反映させます。よろしいですか?", count, i.Namespace))
 	switch {
 	case errors.Is(err, screen.ErrNobody):

@@ -95,6 +95,7 @@ func decode(in io.Reader, encodingName string) ([]byte, error) {
 // parse reads the users of a file. Its error is problems, unless the file is no CSV of users at all.
 func parse(file []byte) ([]line, error) {
 	reader := csv.NewReader(bytes.NewReader(file))
+	reader.Comma = screen.DelimiterOf(file)
 	reader.FieldsPerRecord = -1 // told by line below
 	header, err := reader.Read()
 	if err != nil {

@@ -33,11 +33,11 @@ func full() *v1alpha1.RelayUser {
 	}
 }
 
-func sheetOf(t *testing.T, users ...*v1alpha1.RelayUser) []byte {
+func sheetOf(t *testing.T, comma rune, users ...*v1alpha1.RelayUser) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	sheet := csv.NewWriter(&out)
-	sheet.UseCRLF = true
+	sheet.Comma, sheet.UseCRLF = comma, true
 	var rows [][]string
 	rows = append(rows, strings.Split(columnNames(), ", "))
 	for _, user := range users {
@@ -56,12 +56,14 @@ func sheetOf(t *testing.T, users ...*v1alpha1.RelayUser) []byte {
 // TestNothingIsLostInCSV holds each column that is added to both ways, and each to be of full.
 func TestNothingIsLostInCSV(t *testing.T) {
 	want := full()
-	lines, err := parse(sheetOf(t, want))
-	if err != nil || len(lines) != 1 {
-		t.Fatalf("%d lines, %v", len(lines), err)
-	}
-	if diff := cmp.Diff(*want, lines[0].user); diff != "" {
-		t.Errorf("after CSV (-want +got):\n%s", diff)
+	for _, comma := range ",;\t" {
+		lines, err := parse(sheetOf(t, comma, want))
+		if err != nil || len(lines) != 1 {
+			t.Fatalf("%q: %d lines, %v", comma, len(lines), err)
+		}
+		if diff := cmp.Diff(*want, lines[0].user); diff != "" {
+			t.Errorf("after CSV with %q (-want +got):\n%s", comma, diff)
+		}
 	}
 	for _, c := range columns {
 		if c.get(want) == "" {
@@ -82,12 +84,14 @@ func FuzzCSV(f *testing.F) {
 		if strings.Contains(memo, "\r") {
 			return
 		}
-		lines, err := parse(sheetOf(t, user))
-		if err != nil || len(lines) != 1 {
-			t.Fatalf("%d lines, %v", len(lines), err)
-		}
-		if diff := cmp.Diff(*user, lines[0].user); diff != "" {
-			t.Errorf("after CSV (-want +got):\n%s", diff)
+		for _, comma := range ",;\t" {
+			lines, err := parse(sheetOf(t, comma, user))
+			if err != nil || len(lines) != 1 {
+				t.Fatalf("%q: %d lines, %v", comma, len(lines), err)
+			}
+			if diff := cmp.Diff(*user, lines[0].user); diff != "" {
+				t.Errorf("after CSV with %q (-want +got):\n%s", comma, diff)
+			}
 		}
 		_, _ = parse([]byte("name,server,memo,labels\n" + label + "," + memo)) // never a panic
 	})

@@ -34,6 +34,14 @@ func (l Lang) Sprintf(english, japanese string, args ...any) string {
 	return fmt.Sprintf(l.Of(english, japanese), args...)
 }
 
+// Plural picks the English words for one, or for several: Japanese has the same for both.
+func Plural[N int | int32 | int64](count N, one, several string) string {
+	if count == 1 {
+		return one
+	}
+	return several
+}
+
 // Parse reads --lang: en, ja, or auto for what the locale says.
 func Parse(flag string, getenv func(string) string) (Lang, error) {
 	switch flag {
