@@ -24,16 +24,26 @@ type merged struct {
 // How a page's statement begins. An arm is read no further than the page needs. Unused arms have numbers that nothing
 // has.
 const (
-	accountArm = "SELECT id, space FROM record INDEXED BY by_account WHERE account = ?%d AND kind = ?%d AND id >= ?1 AND id < ?2"
+	accountArm = "SELECT id, space, profile, teller, source FROM record INDEXED BY by_account WHERE account = ?%d AND kind = ?%d AND id >= ?1 AND id < ?2"
 	relayArm   = "SELECT id, space FROM record INDEXED BY by_relay WHERE relay = ?%d AND kind = ?%d AND id >= ?1 AND id < ?2"
 	noArm      = "SELECT id, space FROM record WHERE id >= ?1 AND id < ?2"
 	unused     = -1
 )
 
+// What else is read: of an account, only the records that match.
+const (
+	recordJoin   = " CROSS JOIN record r ON r.id = s.id AND r.space = s.space"
+	accountJoins = " CROSS JOIN profile p ON p.id = s.profile CROSS JOIN teller t ON t.id = s.teller" + recordJoin + moreJoins
+	otherJoins   = recordJoin + joins
+)
+
 // pageText finds ?4 of the ?3 newest records of arms, or all where that is negative, that match the words from ?5 on.
 func pageText(arm string, arms int) string {
-	return selected + "(" + armsText(arm, arms, firstWord+len(wordColumns)) + ") s CROSS JOIN record r ON r.id = s.id AND r.space = s.space" +
-		joins + "WHERE " + wordsText + " LIMIT ?4 + 0"
+	joined, source := otherJoins, "r.source"
+	if arm == accountArm {
+		joined, source = accountJoins, "s.source"
+	}
+	return selected + "(" + armsText(arm, arms, firstWord+len(wordColumns)) + ") s" + joined + "WHERE " + wordsText(source) + " LIMIT ?4 + 0"
 }
 
 // countText counts the ?3 newest records of arms, and finds the oldest of them.
@@ -41,6 +51,7 @@ func countText(arm string, arms int) string {
 	return "SELECT count(*), min(id) FROM (" + armsText(arm, arms, 4) + ")"
 }
 
+// armsText has no parameters of arms where all are one.
 func armsText(arm string, arms, parameter int) string {
 	var b strings.Builder
 	for i := range arms {
@@ -50,7 +61,7 @@ func armsText(arm string, arms, parameter int) string {
 		fmt.Fprintf(&b, arm, parameter+2*i, parameter+2*i+1)
 	}
 	if arms == 0 {
-		b.WriteString(noArm)
+		b.WriteString(arm)
 	}
 	b.WriteString(" ORDER BY id DESC, space DESC LIMIT ?3 + 0")
 	return b.String()
@@ -60,20 +71,23 @@ func armsText(arm string, arms, parameter int) string {
 // that arms are chosen by.
 var wordColumns = [...]string{
 	"e.namespace", "e.server", "a.user", "k.program", "k.result", "k.reason",
-	"p.user_name", "p.viewer", "p.slot", "p.mac", "p.digest", "p.destination", "t.listener", "r.source",
+	"p.user_name", "p.viewer", "p.slot", "p.mac", "p.digest", "p.destination", "t.listener", "source",
 }
 
 // firstWord is the first parameter of a page's statement that is a word.
 const firstWord = 5
 
 // wordsText leaves out what the words do not choose. No word chooses all.
-var wordsText = func() string {
+func wordsText(source string) string {
 	var all []string
 	for i, column := range wordColumns {
+		if column == "source" {
+			column = source
+		}
 		all = append(all, fmt.Sprintf("(?%d IS NULL OR %s = ?%d)", firstWord+i, column, firstWord+i))
 	}
 	return strings.Join(all, " AND ")
-}()
+}
 
 // words are those of the filter.
 func (p *pager) words() []any {
@@ -121,9 +135,9 @@ func (p *pager) merged(tx *reading) (*merged, error) {
 	}
 	m.indexed = m.indexed && arms <= maxArms
 	if arms == all || arms > maxArms {
-		m.arms, arms = nil, 0
+		m.arms, arm, arms = nil, noArm, 0
 	} else {
-		arms = 1 << bits.Len(uint(arms-1)) // few statements are to be prepared
+		arms = armsPrepared(arms)
 	}
 	for len(m.arms) < 2*arms {
 		m.arms = append(m.arms, unused)
@@ -131,6 +145,24 @@ func (p *pager) merged(tx *reading) (*merged, error) {
 	m.page, m.count = pageText(arm, arms), countText(arm, arms)
 	return m, nil
 }
+
+// armsPrepared is how many arms a statement has that is to read so many. Each takes more than 3 KB for as long as it is
+// prepared: those of most pages are kept, in two sizes, and those of more arms are made for the page.
+func armsPrepared(n int) int {
+	switch {
+	case n <= 4:
+		return 4
+	case n <= keptArms:
+		return keptArms
+	}
+	return 1 << bits.Len(uint(n-1))
+}
+
+// keptArms are as many as a user or a relay has kinds, most often.
+const keptArms = 32
+
+// keptLength is longer than the statements that are kept prepared, and shorter than one of more arms.
+var keptLength = len(pageText(accountArm, keptArms))
 
 // reach is how far back so many records go, and how many there are.
 func (m *merged) reach(tx *reading, most int) (low []byte, n int, err error) {

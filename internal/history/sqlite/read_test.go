@@ -34,10 +34,10 @@ func TestPlans(t *testing.T) {
 		pageText(accountArm, 1):   oneAccount,
 		pageText(accountArm, 64):  oneAccount,
 		pageText(relayArm, 32):    oneRelay,
-		pageText(relayArm, 0):     all,
+		pageText(noArm, 0):        all,
 		countText(accountArm, 16): oneAccount,
 		countText(relayArm, 1):    oneRelay,
-		countText(relayArm, 0):    all,
+		countText(noArm, 0):       all,
 		selectOne:                 "SEARCH r USING PRIMARY KEY (id=? AND space=?)",
 		selectSame:                "SEARCH r USING PRIMARY KEY (id=? AND space<?)",
 		selectOpen:                "SEARCH r USING INDEX by_open (open_until<?)",
@@ -65,6 +65,50 @@ func TestPlans(t *testing.T) {
 		plan = slices.DeleteFunc(plan, isMerging)
 		if plan[0] != want || slices.ContainsFunc(plan, func(step string) bool { return !strings.HasPrefix(step, "SEARCH ") }) {
 			t.Errorf("%s\nis done by\n%s\nwant first %s, and no scan or sort", text, strings.Join(plan, "\n"), want)
+		}
+	}
+}
+
+// TestLargeStatementsAreNotKept reads pages of many kinds: statements that take hundreds of kilobytes are run without
+// being kept.
+func TestLargeStatementsAreNotKept(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	all := attempts(10, 11+2*keptArms)
+	for n := range all[1:] {
+		r := &all[1+n]
+		r.Result, r.Reason = history.Failure, fmt.Sprintf("Reason%c%c", 'A'+n/26, 'A'+n%26)
+		r.End, r.EndTime, r.Expire = history.EndNone, 0, 0
+	}
+	put(t, s, all...)
+	for name, f := range map[string]history.Filter{
+		"by an index": {Result: history.Failure}, "by none": {Result: history.Failure, Listener: "login"},
+	} {
+		page, err := s.List(t.Context(), history.Query{Filter: f, Limit: 500})
+		slices.Reverse(page.Records)
+		if diff := cmp.Diff(all[1:], page.Records); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+	}
+	m, err := s.acquire(t.Context(), monthOf(all[1].ID), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text := range m.readers.all {
+		if len(text) > keptLength {
+			t.Errorf("%s is kept", text)
+		}
+	}
+	if err := s.release(m); err != nil {
+		t.Error(err)
+	}
+	for _, text := range []string{pageText(relayArm, keptArms), countText(accountArm, keptArms), pageText(noArm, 0)} {
+		if len(text) > keptLength {
+			t.Errorf("%s is not kept", text)
+		}
+	}
+	for _, text := range []string{pageText(relayArm, 2*keptArms), countText(relayArm, 2*keptArms), countText(accountArm, 2*keptArms)} {
+		if len(text) <= keptLength {
+			t.Errorf("%s is kept", text)
 		}
 	}
 }

@@ -32,6 +32,18 @@ func (m *month) read(ctx context.Context, f func(*reading) error) error {
 	return errors.Join(err, tx.Rollback())
 }
 
+// query runs a statement, which stays prepared unless it is a large one.
+func (r *reading) query(text string, args []any) (*sql.Rows, error) {
+	if len(text) > keptLength {
+		return r.tx.QueryContext(context.Background(), text, args...)
+	}
+	stmt, err := r.of(text)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryContext(context.Background(), args...)
+}
+
 func (r *reading) of(text string) (*sql.Stmt, error) {
 	stmt, err := r.month.readers.of(text)
 	if err != nil {
@@ -41,20 +53,20 @@ func (r *reading) of(text string) (*sql.Stmt, error) {
 }
 
 func (r *reading) row(text string, args []any, into ...any) error {
-	stmt, err := r.of(text)
-	if err != nil {
-		return err
+	found := false
+	err := r.each(text, args, func(rows *sql.Rows) error {
+		found = true
+		return rows.Scan(into...)
+	})
+	if err == nil && !found {
+		return sql.ErrNoRows
 	}
-	return stmt.QueryRowContext(context.Background(), args...).Scan(into...)
+	return err
 }
 
 // each calls f with each row of a query.
 func (r *reading) each(text string, args []any, f func(*sql.Rows) error) error {
-	stmt, err := r.of(text)
-	if err != nil {
-		return err
-	}
-	rows, err := stmt.QueryContext(context.Background(), args...)
+	rows, err := r.query(text, args)
 	if err != nil {
 		return err
 	}

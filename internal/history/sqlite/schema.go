@@ -14,6 +14,8 @@ const schemaVersion = 1
 //   - teller: who answered.
 //   - profile: the rest of what does not differ from one attempt to the next from the same device. Its hash is of
 //     all its texts and its account's.
+//   - by_account: besides the order, it has all that a filter may ask of a user's records, for each of which another page
+//     of the file would be read otherwise.
 //   - usage: what an account's records come to, but for what pending holds.
 //   - pending: what Put has added to the usage since fold was last incremented, one row a Put. To update usage with
 //     each Put would take as long as to insert the records.
@@ -32,7 +34,7 @@ CREATE TABLE record (id BLOB NOT NULL, space INTEGER NOT NULL, relay INTEGER NOT
   expire INTEGER, open_until INTEGER, last_seen INTEGER, ending INTEGER NOT NULL, end_time INTEGER,
   source BLOB, correlation BLOB, received INTEGER NOT NULL, sent INTEGER NOT NULL,
   PRIMARY KEY (id, space)) WITHOUT ROWID;
-CREATE INDEX by_account ON record (account, kind, id);
+CREATE INDEX by_account ON record (account, kind, id, space, profile, teller, source);
 CREATE INDEX by_relay ON record (relay, kind, id);
 CREATE INDEX by_open ON record (open_until) WHERE open_until IS NOT NULL;
 CREATE TABLE usage (account INTEGER PRIMARY KEY, connected INTEGER NOT NULL, attempts INTEGER NOT NULL,
@@ -71,9 +73,9 @@ const (
 	selected = `SELECT r.id, e.namespace, e.server, r.account, a.user, k.program, k.result, k.reason, r.space, r.profile,
   p.user_name, p.viewer, p.slot, p.mac, p.digest, p.destination, p.source_viewer, t.listener, t.sidecar,
   r.flags, r.expire, r.last_seen, r.ending, r.end_time, r.source, r.correlation, r.received, r.sent FROM `
-	columns = selected + "record r "
-	joins   = ` CROSS JOIN profile p ON p.id = r.profile CROSS JOIN teller t ON t.id = r.teller
-  CROSS JOIN relay e ON e.id = r.relay CROSS JOIN account a ON a.id = r.account CROSS JOIN kind k ON k.id = r.kind `
+	columns   = selected + "record r "
+	joins     = ` CROSS JOIN profile p ON p.id = r.profile CROSS JOIN teller t ON t.id = r.teller ` + moreJoins
+	moreJoins = ` CROSS JOIN relay e ON e.id = r.relay CROSS JOIN account a ON a.id = r.account CROSS JOIN kind k ON k.id = r.kind `
 
 	selectOne  = columns + joins + `WHERE r.id = ?1 AND r.space = ?2`
 	selectSame = columns + joins + `WHERE r.id = ?1 AND r.space < ?2`
