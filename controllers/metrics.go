@@ -24,8 +24,8 @@ var (
 )
 
 // registerMetrics adds the metrics to those that the manager serves, once in a process.
-func registerMetrics() error {
-	for _, metric := range []prometheus.Collector{passwordHashes, resetsFinished, resetSlots} {
+func registerMetrics(state *stateMetrics) error {
+	for _, metric := range []prometheus.Collector{passwordHashes, resetsFinished, resetSlots, state} {
 		var again prometheus.AlreadyRegisteredError
 		if err := metrics.Registry.Register(metric); err != nil && !errors.As(err, &again) {
 			return fmt.Errorf("register metric: %w", err)

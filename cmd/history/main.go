@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/tegata-dev/tegata/internal/certexpiry"
 	"github.com/tegata-dev/tegata/internal/historyserver"
 )
 
@@ -73,10 +74,14 @@ func run(ctx context.Context, o *options, log logr.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	registry := prometheus.NewRegistry()
+	if err := certexpiry.Register(registry, map[string]string{"history": o.serving.ServerCert.CertKey.CertFile}); err != nil {
+		return err
+	}
 	server, err := historyserver.New(&historyserver.Config{
 		Store: store, Serving: o.serving, Authentication: o.authentication, Authorization: o.authorization, Audiences: o.audiences,
 		Retentions: historyserver.RelayServers{Client: client}, DefaultRetention: o.retention,
-		Registry: prometheus.NewRegistry(), Log: log, Now: time.Now,
+		Registry: registry, Log: log, Now: time.Now,
 	})
 	if err != nil {
 		return err
