@@ -1,94 +1,28 @@
 package tracing_test
 
 import (
-	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel/trace"
-	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/tegata-dev/tegata/internal/tracing"
+	"github.com/tegata-dev/tegata/internal/tracing/tracingtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// receiver is an OTLP receiver, as a collector is.
-type receiver struct {
-	collectorpb.UnimplementedTraceServiceServer
-	address string
-
-	mu       sync.Mutex
-	requests []*collectorpb.ExportTraceServiceRequest
-}
-
-func startReceiver(t *testing.T) *receiver {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, server := &receiver{address: l.Addr().String()}, grpc.NewServer()
-	collectorpb.RegisterTraceServiceServer(server, r)
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
-	t.Cleanup(func() {
-		server.Stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return r
-}
-
-// Export takes spans.
-func (r *receiver) Export(_ context.Context, request *collectorpb.ExportTraceServiceRequest) (*collectorpb.ExportTraceServiceResponse, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.requests = append(r.requests, request)
-	return &collectorpb.ExportTraceServiceResponse{}, nil
-}
-
-func (r *receiver) spans() map[string]*tracepb.Span {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	found := map[string]*tracepb.Span{}
-	for _, request := range r.requests {
-		for _, of := range request.GetResourceSpans() {
-			for _, scope := range of.GetScopeSpans() {
-				for _, span := range scope.GetSpans() {
-					found[span.GetName()] = span
-				}
-			}
-		}
-	}
-	return found
-}
-
-func (r *receiver) text() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var b strings.Builder
-	for _, request := range r.requests {
-		b.WriteString(protojson.Format(request))
-	}
-	return b.String()
-}
-
-func newTracer(t *testing.T, r *receiver, identities bool) *tracing.Tracer {
+func newTracer(t *testing.T, endpoint string, identities bool) *tracing.Tracer {
 	t.Helper()
 	tracer, err := tracing.New(t.Context(), tracing.Options{
-		Endpoint: "http://" + r.address, Identities: identities, Service: "tegata-sidecar", Version: "v1",
+		Endpoint: endpoint, Identities: identities, Service: "tegata-sidecar", Version: "v1",
 		Instance: "one", Namespace: "relays", Server: "asp1", Log: logr.Discard(),
 	})
 	if err != nil {
@@ -130,20 +64,21 @@ func TestIdentitiesAreOptIn(t *testing.T) {
 		want       bool
 	}{"off": {false, false}, "on": {true, true}} {
 		t.Run(name, func(t *testing.T) {
-			r := startReceiver(t)
-			tracer := newTracer(t, r, tc.identities)
+			r := tracingtest.Start(t)
+			tracer := newTracer(t, r.URL, tc.identities)
 			ctx, span := tracer.Listen(t.Context(), "listener login", nil)
 			span.Identity("taro", netip.MustParseAddr("203.0.113.7"))
 			tracer.Step(ctx, "hash").End()
 			span.End()
 			tracer.Close()
-			text, spans := r.text(), r.spans()
+			text := r.Text()
+			_, spans := r.Find(func(s tracingtest.Spans) bool { return s["hash"] != nil })
 			for _, word := range []string{"taro", "203.0.113.7"} {
 				if strings.Contains(text, word) != tc.want {
 					t.Errorf("%s is told: %v, want %v", word, !tc.want, tc.want)
 				}
 			}
-			if string(spans["hash"].GetParentSpanId()) != string(spans["listener login"].GetSpanId()) {
+			if within := spans.Within("listener login"); !slices.Equal(within, []string{"hash"}) {
 				t.Errorf("the step is not within its span: %v", spans)
 			}
 			for _, word := range []string{`"tegata-sidecar"`, `"asp1"`, `"relays"`} {
@@ -172,8 +107,8 @@ func TestParent(t *testing.T) {
 		"a trusted proxy that tells nonsense":            {"10.1.2.3:4711", []string{"00-zz-zz-01"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := startReceiver(t)
-			tracer := newTracer(t, r, false)
+			r := tracingtest.Start(t)
+			tracer := newTracer(t, r.URL, false)
 			h := tracer.HTTP("login", proxies, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(http.StatusOK)
 			}))
@@ -186,12 +121,12 @@ func TestParent(t *testing.T) {
 			if len(reply.Header()) != 0 {
 				t.Errorf("the reply tells of the trace: %v", reply.Header())
 			}
-			span := r.spans()["listener login"]
-			if span == nil {
+			got, spans := r.Find(func(s tracingtest.Spans) bool { return s["listener login"] != nil })
+			if spans == nil {
 				t.Fatal("there is no span")
 			}
 			want, _ := trace.TraceIDFromHex("0af7651916cd43dd8448eb211c80319c")
-			if got := trace.TraceID(span.GetTraceId()); (got == want) != tc.within {
+			if (got == want) != tc.within {
 				t.Errorf("its trace is %s; within the caller's: %v, want %v", got, !tc.within, tc.within)
 			}
 		})
@@ -208,7 +143,7 @@ func TestNobodyListens(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	tracer := newTracer(t, &receiver{address: address}, false)
+	tracer := newTracer(t, "http://"+address, false)
 	for range 10_000 {
 		_, span := tracer.Listen(t.Context(), "listener login", nil)
 		span.End()
