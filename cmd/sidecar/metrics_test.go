@@ -127,7 +127,7 @@ func TestDocsTellEveryMetric(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range strings.Fields(string(list)) {
+		for line := range strings.FieldsSeq(string(list)) {
 			name, labels, _ := strings.Cut(strings.TrimSuffix(line, "}"), "{")
 			if !strings.HasPrefix(name, "tegata_") {
 				continue // controller-runtime's

@@ -3,6 +3,7 @@ package gitops_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -70,9 +71,7 @@ func (w *world) render(overlay string) (objects []*unstructured.Unstructured, fi
 func merged(all ...map[string]string) map[string]string {
 	into := map[string]string{}
 	for _, each := range all {
-		for name, value := range each {
-			into[name] = value
-		}
+		maps.Copy(into, each)
 	}
 	return into
 }
@@ -168,7 +167,7 @@ func (w *world) checkOwners(object *unstructured.Unstructured) {
 	seen := map[string]bool{}
 	for _, entry := range live.GetManagedFields() {
 		seen[entry.Manager] = true
-		fields := string(entry.FieldsV1.Raw)
+		fields := entry.FieldsV1.GetRawString()
 		switch entry.Manager {
 		case "gitops":
 			if entry.Subresource != "" || strings.Contains(fields, `"f:status"`) {

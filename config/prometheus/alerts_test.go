@@ -53,7 +53,7 @@ var alertCases = map[string]alertCase{
 	},
 	"TegataSidecarSilent": {
 		"5m", []string{`tegata_directory_silence_seconds{` + asp1 + `,pod="a"} 0+60x5`}, asp1 + `,pod="a"`,
-		[]string{`tegata_directory_silence_seconds{` + asp1 + `,pod="a"} 30x5`}, "",
+		[]string{`tegata_directory_silence_seconds{` + asp1 + `,pod="a"} 120x5`}, "",
 	},
 	"TegataSidecarDown": {
 		"10m", []string{`up{job="tegata-sidecar",namespace="relays",pod="a"} 0x10`}, `job="tegata-sidecar",namespace="relays",pod="a"`,

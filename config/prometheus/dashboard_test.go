@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -93,7 +94,7 @@ func TestDashboard(t *testing.T) {
 			check(where, target.Expr, target.Datasource)
 			grouped := labelsOf(target.Expr)
 			for _, label := range legendLabel.FindAllStringSubmatch(target.LegendFormat, -1) {
-				if grouped != nil && !contains(grouped, label[1]) {
+				if grouped != nil && !slices.Contains(grouped, label[1]) {
 					t.Errorf("%s: its legend tells %s, which the expression does not group by", where, label[1])
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -147,7 +148,7 @@ func exported(t *testing.T) map[string][]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range strings.Fields(string(content)) {
+		for line := range strings.FieldsSeq(string(content)) {
 			name, labels, _ := strings.Cut(strings.TrimSuffix(line, "}"), "{")
 			found[name] = append(found[name], strings.Split(labels, ",")...)
 		}
@@ -189,7 +190,7 @@ func checkMetrics(t *testing.T, where, expression string) {
 			continue // which is told below
 		}
 		for _, label := range matcher.FindAllStringSubmatch(selector[2], -1) {
-			if !contains(have, label[1]) && !ofTarget.MatchString(label[1]) {
+			if !slices.Contains(have, label[1]) && !ofTarget.MatchString(label[1]) {
 				t.Errorf("%s: %s has no label %s", where, selector[1], label[1])
 			}
 		}
@@ -222,13 +223,4 @@ func labelsOf(expression string) []string {
 		labels = append(labels, strings.FieldsFunc(grouping[1], func(r rune) bool { return r == ',' || r == ' ' })...)
 	}
 	return labels
-}
-
-func contains(all []string, one string) bool {
-	for _, each := range all {
-		if each == one {
-			return true
-		}
-	}
-	return false
 }

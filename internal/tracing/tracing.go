@@ -40,8 +40,11 @@ type Carrier interface {
 // reader is a Carrier as OpenTelemetry wants it, which only reads.
 type reader struct{ Carrier }
 
+// Set does nothing.
 func (reader) Set(string, string) {}
-func (reader) Keys() []string     { return nil }
+
+// Keys are not asked for when a parent is read.
+func (reader) Keys() []string { return nil }
 
 // Listen begins the span of what a listener was asked. Its parent is what the caller tells; nil where the caller is
 // no trusted proxy: whoever may name a trace can have it recorded, and grow somebody else's.

@@ -45,7 +45,9 @@ func TestTraceIsEnvoys(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.stop()
-			<-s.done
+			if err := <-s.done; err != nil {
+				t.Fatal(err)
+			}
 			tracer.Close()
 			id, spans := receiver.Find(func(s tracingtest.Spans) bool { return s["listener extauthz"] != nil })
 			if spans == nil {

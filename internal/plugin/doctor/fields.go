@@ -32,8 +32,8 @@ const maxMissing = 5
 func missingFields(schema map[string]any, known any) []string {
 	var missing []string
 	object := reflect.TypeOf(known)
-	for i := range object.NumField() {
-		if field := object.Field(i); field.Name == "Spec" || field.Name == "Status" {
+	for field := range object.Fields() {
+		if field.Name == "Spec" || field.Name == "Status" {
 			missing = append(missing, missingBelow(schema, strings.ToLower(field.Name), field.Type)...)
 		}
 	}
@@ -63,10 +63,10 @@ func missingBelow(schema map[string]any, path string, t reflect.Type) []string {
 		return nil
 	}
 	var missing []string
-	for i := range t.NumField() {
-		tag, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+	for field := range t.Fields() {
+		tag, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if tag != "" && tag != "-" {
-			missing = append(missing, missingBelow(own, path+"."+tag, t.Field(i).Type)...)
+			missing = append(missing, missingBelow(own, path+"."+tag, field.Type)...)
 		}
 	}
 	return missing

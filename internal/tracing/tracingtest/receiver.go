@@ -4,6 +4,7 @@
 package tracingtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"maps"
@@ -106,7 +107,7 @@ func (s Spans) Attribute(span, key string) string {
 func (s Spans) Within(parent string) []string {
 	var names []string
 	for name, span := range s {
-		if id := s[parent].GetSpanId(); len(id) > 0 && string(span.GetParentSpanId()) == string(id) {
+		if id := s[parent].GetSpanId(); len(id) > 0 && bytes.Equal(span.GetParentSpanId(), id) {
 			names = append(names, name)
 		}
 	}
