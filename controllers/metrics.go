@@ -36,9 +36,9 @@ var (
 )
 
 // registerMetrics adds the metrics to those that the manager serves, once in a process.
-func registerMetrics() error {
+func registerMetrics(state *stateMetrics) error {
 	for _, metric := range []prometheus.Collector{
-		passwordHashes, resetsFinished, resetSlots, bindingsRestored, bindingsNotRestored, recordsBehind,
+		passwordHashes, resetsFinished, resetSlots, bindingsRestored, bindingsNotRestored, recordsBehind, state,
 	} {
 		var again prometheus.AlreadyRegisteredError
 		if err := metrics.Registry.Register(metric); err != nil && !errors.As(err, &again) {

@@ -106,7 +106,8 @@ func CacheOptions(namespaces []string) (cache.Options, error) {
 // Setup adds every controller to a manager.
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	options = options.withDefaults()
-	if err := registerMetrics(); err != nil {
+	state := &stateMetrics{reader: mgr.GetCache(), clock: options.Clock, log: mgr.GetLogger().WithName("metrics")}
+	if err := registerMetrics(state); err != nil {
 		return err
 	}
 	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {

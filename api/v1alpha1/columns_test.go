@@ -120,7 +120,7 @@ func TestDeviceResetColumns(t *testing.T) {
 	want := []string{
 		"NAME USER SLOTS STATUS CLEARED AGE",
 		`hanako-phone hanako ["mobile"] Reserved 0 NEW`,
-		`sales ["pc","mobile"] NEW`,
+		`sales ["pc","mobile"] 0 NEW`,
 		`taro-new-phone taro ["mobile"] Cleared 1 NEW`,
 	}
 	if diff := cmp.Diff(want, table(k.run("", "get", "dr"))); diff != "" {

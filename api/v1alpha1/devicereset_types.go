@@ -245,6 +245,7 @@ type DeviceResetStatus struct {
 	// +optional
 	Processed int32 `json:"processed,omitempty"`
 	// cleared is how many devices were removed.
+	// +kubebuilder:default=0
 	// +optional
 	Cleared int32 `json:"cleared"`
 	// reserved is how many free slots were reserved for nextDevice.
@@ -306,6 +307,7 @@ type DeviceReset struct {
 	// spec asks for slots to be freed.
 	Spec DeviceResetSpec `json:"spec"`
 	// status is how far the reset has come.
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status DeviceResetStatus `json:"status,omitempty,omitzero"`
 }

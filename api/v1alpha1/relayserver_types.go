@@ -243,12 +243,15 @@ type RelayServerStatus struct {
 	// +optional
 	FingerprintKeyID string `json:"fingerprintKeyID,omitempty"`
 	// liveSidecars is how many sidecars hold a current Lease.
+	// +kubebuilder:default=0
 	// +optional
 	LiveSidecars int32 `json:"liveSidecars"`
 	// users is how many RelayUsers name this server.
+	// +kubebuilder:default=0
 	// +optional
 	Users int32 `json:"users"`
 	// boundDevices is how many slots of those users hold a device.
+	// +kubebuilder:default=0
 	// +optional
 	BoundDevices int32 `json:"boundDevices"`
 }
@@ -276,6 +279,7 @@ type RelayServer struct {
 	// spec is the policy of the relay.
 	Spec RelayServerSpec `json:"spec"`
 	// status is what the manager has observed.
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status RelayServerStatus `json:"status,omitempty,omitzero"`
 }

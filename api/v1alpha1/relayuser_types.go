@@ -188,6 +188,7 @@ type RelayUser struct {
 	// spec is the person's account.
 	Spec RelayUserSpec `json:"spec"`
 	// status is what has happened to the user.
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status RelayUserStatus `json:"status,omitempty,omitzero"`
 }

@@ -73,7 +73,10 @@ func TestApplyingAgainChangesNothing(t *testing.T) {
 		}
 		k.mustApply(kind, "one", spec, "unchanged")
 
-		k.run(manifest(kind, "two", spec), "apply", "--server-side", "-f", "-")
+		// The API server stores its default of status with the first change, which the manager makes otherwise.
+		for range 2 {
+			k.run(manifest(kind, "two", spec), "apply", "--server-side", "-f", "-")
+		}
 		before := k.run("", "get", kind, "two", "-o", "jsonpath={.metadata.resourceVersion} {.metadata.generation}")
 		k.run(manifest(kind, "two", spec), "apply", "--server-side", "-f", "-")
 		if after := k.run("", "get", kind, "two", "-o", "jsonpath={.metadata.resourceVersion} {.metadata.generation}"); after != before {

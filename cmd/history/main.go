@@ -16,6 +16,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tegata-dev/tegata/internal/certexpiry"
 	"github.com/tegata-dev/tegata/internal/historyserver"
 )
 
@@ -72,10 +73,14 @@ func run(ctx context.Context, o *options, log logr.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	registry := prometheus.NewRegistry()
+	if err := certexpiry.Register(registry, map[string]string{"history": o.serving.ServerCert.CertKey.CertFile}); err != nil {
+		return err
+	}
 	server, err := historyserver.New(&historyserver.Config{
 		Store: store, Serving: o.serving, Authentication: o.authentication, Authorization: o.authorization, Audiences: o.audiences,
 		Retentions: servers, DefaultRetention: o.retention, Quota: o.quota,
-		Registry: prometheus.NewRegistry(), Log: log, Now: time.Now,
+		Registry: registry, Log: log, Now: time.Now,
 	})
 	if err != nil {
 		return err

@@ -168,10 +168,11 @@ func startManager(t *testing.T, env *testenv.Env) {
 		t.Fatal(err)
 	}
 	probes := freeAddress(t)
+	path := program(t, "manager") // which may take longer to build than to start
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	process, err := env.ControlPlane.StartProcess(ctx, testenv.Command{
-		Name: "manager", Path: program(t, "manager"),
+		Name: "manager", Path: path,
 		Args: []string{
 			"--kubeconfig=" + kubeconfig, "--leader-election-namespace=tegata-system",
 			"--metrics-bind-address=0", "--health-probe-bind-address=" + probes,

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 	_ "time/tzdata" // the image has no files of time zones, and TZ may name one
@@ -18,8 +19,10 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/tegata-dev/tegata/controllers"
+	"github.com/tegata-dev/tegata/internal/certexpiry"
 )
 
 // syncCheckTimeout bounds how long /readyz waits to see whether the caches have been filled.
@@ -61,6 +64,12 @@ func run(o *options, log logr.Logger) error {
 	}
 	if err := controllers.Setup(ctx, mgr, controllers.Options{}); err != nil {
 		return err
+	}
+	if o.metricsCertDir != "" {
+		file := filepath.Join(o.metricsCertDir, "tls.crt")
+		if err := certexpiry.Register(metrics.Registry, map[string]string{"manager": file}); err != nil {
+			return err
+		}
 	}
 	if err := errors.Join(
 		mgr.AddHealthzCheck("ping", healthz.Ping),

@@ -13,11 +13,12 @@ import (
 	"google.golang.org/grpc/grpclog"
 
 	"github.com/tegata-dev/tegata/internal/listener/extauthz"
+	"github.com/tegata-dev/tegata/internal/tracing"
 )
 
 // serveExtAuthz answers Envoy until ctx ends. It is called once the users are read, so that the Lease says whether
 // the sidecar is ready.
-func serveExtAuthz(ctx context.Context, o *options, s extauthz.Service, lease freshness, registry prometheus.Registerer, log logr.Logger) error {
+func serveExtAuthz(ctx context.Context, o *options, s extauthz.Service, lease freshness, tracer *tracing.Tracer, registry prometheus.Registerer, log logr.Logger) error {
 	l, err := net.Listen("tcp", o.extAuthzAddress)
 	if err != nil {
 		return fmt.Errorf("listen for ext_authz: %w", err)
@@ -29,7 +30,7 @@ func serveExtAuthz(ctx context.Context, o *options, s extauthz.Service, lease fr
 	log.Info("Listening for ext_authz", "address", l.Addr().String(), "tls", config != nil)
 	return extauthz.Serve(ctx, l, extauthz.Options{
 		Service: s, TLS: config, MaxWaiting: o.maxConnections, Ready: lease.Fresh,
-		Metrics: extauthz.NewMetrics(registry), Log: log.WithName("extauthz"),
+		Metrics: extauthz.NewMetrics(registry), Tracer: tracer, Log: log.WithName("extauthz"),
 	})
 }
 

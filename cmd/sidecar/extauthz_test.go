@@ -26,7 +26,7 @@ func extAuthz(t *testing.T, o *options, lease fresh) {
 	t.Helper()
 	o.maxConnections = 16
 	start(t, func(ctx context.Context) error {
-		return serveExtAuthz(ctx, o, listenertest.Denying(decision.UnknownUser), lease, prometheus.NewRegistry(), logr.Discard())
+		return serveExtAuthz(ctx, o, listenertest.Denying(decision.UnknownUser), lease, nil, prometheus.NewRegistry(), logr.Discard())
 	})
 }
 
@@ -106,7 +106,7 @@ func TestExtAuthzDoesNotStart(t *testing.T) {
 		"certificate missing": {options{extAuthzAddress: "127.0.0.1:0", tlsCert: "/none", tlsKey: "/none"}, "read TLS certificate: open /none: no such file or directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := serveExtAuthz(t.Context(), &tc.options, listenertest.Admitting(), fresh(true), prometheus.NewRegistry(), logr.Discard())
+			err := serveExtAuthz(t.Context(), &tc.options, listenertest.Admitting(), fresh(true), nil, prometheus.NewRegistry(), logr.Discard())
 			if err == nil || err.Error() != tc.want {
 				t.Errorf("got %v, want %s", err, tc.want)
 			}

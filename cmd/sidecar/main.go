@@ -21,11 +21,13 @@ import (
 
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/binding"
+	"github.com/tegata-dev/tegata/internal/certexpiry"
 	"github.com/tegata-dev/tegata/internal/collector"
 	"github.com/tegata-dev/tegata/internal/directory"
 	"github.com/tegata-dev/tegata/internal/endings"
 	"github.com/tegata-dev/tegata/internal/failures"
 	"github.com/tegata-dev/tegata/internal/liveness"
+	"github.com/tegata-dev/tegata/internal/tracing"
 )
 
 func main() {
@@ -57,13 +59,17 @@ type parts struct {
 	endings  *endings.Writer
 	gateways *gateways
 	history  *historian
+	tracer   *tracing.Tracer
 	service  *authn.Service
 }
 
-func assemble(api client.WithWatch, o *options, registry *prometheus.Registry, log logr.Logger) (*parts, error) {
+func assemble(ctx context.Context, api client.WithWatch, o *options, registry prometheus.Registerer, log logr.Logger) (*parts, error) {
 	p := &parts{users: directory.New(o.server)}
 	var err error
 	if p.history, err = newHistorian(o, p.users, registry, log); err != nil {
+		return nil, err
+	}
+	if p.tracer, err = newTracer(ctx, o, log); err != nil {
 		return nil, err
 	}
 	p.source = directory.NewSource(api, o.namespace, p.users, log.WithName("directory"), func(_ string, urgent bool) {
@@ -74,14 +80,14 @@ func assemble(api client.WithWatch, o *options, registry *prometheus.Registry, l
 	p.keeper = newKeeper(o, api, p.users, p.source, p.history.annotations(), log)
 	p.recorder = failures.NewRecorder(api, o.namespace, failures.NewMetrics(registry), log.WithName("failures"))
 	p.endings = endings.New(api, o.namespace, p.users.NameOf, log.WithName("sessions"))
-	p.gateways = newGateways(p.users, registry, log)
+	p.gateways = newGateways(p.users, p.tracer, registry, log)
 	sessions := newSessions(o, p.users, p.endings, p.history.observers(sessionLog{log.WithName("sessions"), p.users}, p.gateways.connections)...)
 	p.service = authn.NewService(authn.Dependencies{
 		Directory: p.users, Verifier: newVerifier(o, registry), Liveness: p.keeper, Sessions: sessions,
 		Enroller: enroller{binding.Enroller{
 			Client: api, Namespace: o.namespace, User: directory.DecisionUser, Stored: p.users.Advance,
 		}},
-		Recorder: statusRecorder{p.recorder, o.identity}, History: p.history.attempts(), Metrics: authn.NewMetrics(registry), Log: log.WithName("login"),
+		Recorder: statusRecorder{p.recorder, o.identity}, History: p.history.attempts(), Metrics: authn.NewMetrics(registry), Tracer: p.tracer, Log: log.WithName("login"),
 	})
 	p.users.OnChange(p.service.ReviewUser)
 	registerGauges(registry, p.users, p.keeper, sessions)
@@ -101,10 +107,16 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	p, err := assemble(api, o, registry, log)
+	// Alerts are about relays: which one a sidecar is of must not depend on how its pod is labelled.
+	own := prometheus.WrapRegistererWith(prometheus.Labels{"server": o.server}, registry)
+	if err := certexpiry.Register(own, map[string]string{"listener": o.tlsCert, "history-client": o.history.certFile}); err != nil {
+		return err
+	}
+	p, err := assemble(ctx, api, o, own, log)
 	if err != nil {
 		return err
 	}
+	defer p.tracer.Close()
 	defer p.history.start()() // it ends last: all others tell it of something
 
 	// What the listeners need outlives them, so that logins under way at the end are answered and recorded.
@@ -133,7 +145,7 @@ func run(ctx context.Context, o *options, log logr.Logger) error {
 		wg.Go(func() { p.keeper.Run(background); p.keeper.GiveUp() })
 		log.Info("Users are read; answering logins", "users", p.users.Users())
 		close(ready)
-		return serveListeners(ctx, o, p, registry, log)
+		return serveListeners(ctx, o, p, own, log)
 	})
 	return group.Wait()
 }

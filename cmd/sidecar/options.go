@@ -48,6 +48,7 @@ type options struct {
 
 	radius  radiusOptions
 	history historyOptions
+	trace   traceOptions
 
 	hashSlots int
 	hashQueue int
@@ -101,6 +102,7 @@ func parseOptions(args []string) (*options, error) {
 
 	o.radius.addFlags(fs)
 	o.history.addFlags(fs)
+	o.trace.addFlags(fs)
 
 	fs.IntVar(&o.hashSlots, "hash-slots", max(1, runtime.GOMAXPROCS(0)-1), "how many passwords are hashed at a time")
 	fs.IntVar(&o.hashQueue, "hash-queue", 0, "how many logins may wait for a hash slot, and as many again from bound devices; further ones are refused (default 16 and 32 for each slot)")
@@ -122,7 +124,7 @@ func parseOptions(args []string) (*options, error) {
 	if err := setFromEnvironment(fs); err != nil {
 		return nil, err
 	}
-	return o, errors.Join(o.validateNames(), o.validateNumbers(), o.validateAddresses(), o.validateTLS(), o.radius.validate(o.tlsCert), o.history.validate(o.namespace, o.server))
+	return o, errors.Join(o.validateNames(), o.validateNumbers(), o.validateAddresses(), o.validateTLS(), o.radius.validate(o.tlsCert), o.history.validate(o.namespace, o.server), o.trace.validate())
 }
 
 // setFromEnvironment gives each flag that was not given the value of TEGATA_<FLAG>, such as TEGATA_LOGIN_ADDRESS. An

@@ -18,6 +18,7 @@ import (
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/directory"
 	"github.com/tegata-dev/tegata/internal/listener/radius"
+	"github.com/tegata-dev/tegata/internal/tracing"
 )
 
 // radiusOptions are the flags of the RADIUS listener, which is off without an address.
@@ -85,11 +86,12 @@ type gateways struct {
 	connections *radius.Connections
 	directory   *directory.Directory
 	metrics     *radius.Metrics
+	tracer      *tracing.Tracer
 	log         logr.Logger
 }
 
-func newGateways(d *directory.Directory, r prometheus.Registerer, log logr.Logger) *gateways {
-	g := &gateways{directory: d, metrics: radius.NewMetrics(r), log: log.WithName(radius.ListenerName)}
+func newGateways(d *directory.Directory, tracer *tracing.Tracer, r prometheus.Registerer, log logr.Logger) *gateways {
+	g := &gateways{directory: d, tracer: tracer, metrics: radius.NewMetrics(r), log: log.WithName(radius.ListenerName)}
 	g.connections = radius.NewConnections(radius.ConnectionsOptions{Clients: d.RADIUS, Metrics: g.metrics, Log: g.log})
 	return g
 }
@@ -97,7 +99,7 @@ func newGateways(d *directory.Directory, r prometheus.Registerer, log logr.Logge
 // serve answers at every address that is given, until ctx ends.
 func (g *gateways) serve(ctx context.Context, o *options, service *authn.Service) error {
 	h := radius.NewHandler(radius.Options{
-		Service: service, Clients: g.directory.RADIUS, Connections: g.connections, Metrics: g.metrics, Log: g.log,
+		Service: service, Clients: g.directory.RADIUS, Connections: g.connections, Metrics: g.metrics, Tracer: g.tracer, Log: g.log,
 		MaxRequests: o.radius.maxRequests,
 	})
 	group, ctx := errgroup.WithContext(ctx)

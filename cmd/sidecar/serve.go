@@ -23,19 +23,22 @@ import (
 
 // serveListeners serves those that are asked for, until ctx ends or one fails.
 func serveListeners(ctx context.Context, o *options, p *parts, registry prometheus.Registerer, log logr.Logger) error {
-	s := p.service
+	s, proxies := p.service, trustedProxies(p.users)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.gateways.serve(ctx, o, s) })
-	group.Go(func() error { return serveLogins(ctx, o, login.NewHandler(s), log) })
+	group.Go(func() error {
+		return serveLogins(ctx, o, p.tracer.HTTP(login.ListenerName, proxies, login.NewHandler(s)), log)
+	})
 	if o.forwardAuthAddress != "" {
 		group.Go(func() error {
-			return serveForwardAuth(ctx, o, forwardauth.NewHandler(s, forwardauth.Options{
+			h := forwardauth.NewHandler(s, forwardauth.Options{
 				CertificateHeader: o.forwardAuthCertificateHeader, MaxWaiting: o.forwardAuthWaiting(), Metrics: forwardauth.NewMetrics(registry),
-			}), log)
+			})
+			return serveForwardAuth(ctx, o, p.tracer.HTTP(forwardauth.ListenerName, proxies, h), log)
 		})
 	}
 	if o.extAuthzAddress != "" {
-		group.Go(func() error { return serveExtAuthz(ctx, o, s, p.keeper, registry, log) })
+		group.Go(func() error { return serveExtAuthz(ctx, o, s, p.keeper, p.tracer, registry, log) })
 	}
 	return group.Wait()
 }

@@ -58,10 +58,14 @@ func (s *sidecar) metrics() string {
 	return string(body)
 }
 
+// withoutServer takes the label away that all metrics of a sidecar have.
+var withoutServer = strings.NewReplacer(`{server="asp1"}`, "", `,server="asp1"`, "", `server="asp1",`, "")
+
 // metric is the value of one series, 0 when there is none.
 func (s *sidecar) metric(series string) float64 {
 	for line := range strings.Lines(s.metrics()) {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(line), series+" "); ok {
+		line = withoutServer.Replace(strings.TrimSpace(line))
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
 			parsed, err := strconv.ParseFloat(value, 64)
 			if err == nil {
 				return parsed

@@ -9,6 +9,7 @@ import (
 	"github.com/tegata-dev/tegata/internal/decision"
 	"github.com/tegata-dev/tegata/internal/logflood"
 	"github.com/tegata-dev/tegata/internal/password"
+	"github.com/tegata-dev/tegata/internal/tracing"
 )
 
 // replyMargin is what is left of a denial's time when an enrolment is given up.
@@ -26,13 +27,14 @@ type Service struct {
 	throttle  *throttle
 	preferred inFlight
 	metrics   *Metrics
+	tracer    *tracing.Tracer
 	now       func() time.Time
 	log       logr.Logger
 	// What anybody can cause without a password being hashed is logged so often only.
 	unhashed, refused *logflood.Line
 }
 
-// Dependencies are what a Service works with. All are required but History and Now.
+// Dependencies are what a Service works with. All are required but History, Tracer and Now.
 type Dependencies struct {
 	Directory Directory
 	Verifier  Verifier
@@ -43,7 +45,9 @@ type Dependencies struct {
 	History  History
 	Sessions Sessions
 	Metrics  *Metrics
-	Log      logr.Logger
+	// Tracer is nil where no traces are made.
+	Tracer *tracing.Tracer
+	Log    logr.Logger
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 }
@@ -55,7 +59,7 @@ func NewService(d Dependencies) *Service {
 	}
 	return &Service{
 		directory: d.Directory, verifier: d.Verifier, enroller: d.Enroller, liveness: d.Liveness,
-		recorder: d.Recorder, history: d.History, sessions: d.Sessions, metrics: d.Metrics, now: d.Now, log: d.Log,
+		recorder: d.Recorder, history: d.History, sessions: d.Sessions, metrics: d.Metrics, tracer: d.Tracer, now: d.Now, log: d.Log,
 		throttle: newThrottle(d.Now),
 		unhashed: logflood.New(d.Log, loginLine), refused: logflood.New(d.Log, "Session refused"),
 	}
@@ -75,9 +79,16 @@ func (s *Service) Policy() *Policy { return s.directory.Policy() }
 // Check answers one login. It returns within the policy's response time, or, when a password hash that has
 // begun takes longer, as soon as that is done.
 func (s *Service) Check(ctx context.Context, a *Attempt) Result {
+	ctx, span := s.tracer.Start(ctx, "login")
+	defer span.End()
+	step := s.tracer.Step(ctx, "directory")
 	l := s.begin(a)
+	step.End()
 	l.result.Outcome = s.outcome(ctx, l)
+	step = s.tracer.Step(ctx, "record")
 	s.finish(l)
+	step.End()
+	l.describe(span)
 	return l.result
 }
 
@@ -111,7 +122,9 @@ func (s *Service) outcome(ctx context.Context, l *login) decision.Outcome {
 	if l.policy == nil || noKeys || !s.liveness.Fresh() {
 		return l.deny(decision.ServerUnavailable)
 	}
+	step := s.tracer.Step(ctx, "throttle")
 	permit, ok := s.throttle.take(l)
+	step.End()
 	if !ok {
 		return l.deny(decision.Throttled)
 	}
@@ -122,9 +135,13 @@ func (s *Service) outcome(ctx context.Context, l *login) decision.Outcome {
 	}
 	// Used up only now: nobody can use up more challenges than the passwords that are hashed for them.
 	if l.attempt.Proven != nil {
+		step = s.tracer.Step(ctx, "proof")
 		l.unproven = l.attempt.Proven()
+		step.End()
 	}
+	step = s.tracer.Step(ctx, "decide")
 	outcome := s.decide(l, passwordOK)
+	step.End()
 	if outcome.Verdict == decision.Enroll {
 		outcome = s.enroll(ctx, l)
 	}
@@ -144,7 +161,10 @@ func (s *Service) outcome(ctx context.Context, l *login) decision.Outcome {
 	if !s.liveness.Fresh() {
 		return l.deny(decision.ServerUnavailable)
 	}
-	if err := s.beginSession(l); err != nil {
+	step = s.tracer.Step(ctx, "session")
+	err = s.beginSession(l)
+	step.End()
+	if err != nil {
 		s.log.Error(err, "Session could not begin", "correlationID", l.attempt.ID, "user", l.account.Name)
 		return l.deny(decision.ServerUnavailable)
 	}
@@ -155,6 +175,8 @@ func (s *Service) outcome(ctx context.Context, l *login) decision.Outcome {
 func (s *Service) verify(ctx context.Context, l *login) (bool, error) {
 	ctx, cancel := context.WithDeadline(ctx, l.attempt.Arrival.Add(l.policy.Denial.ResponseTime*3/4))
 	defer cancel()
+	ctx, span := s.tracer.Start(ctx, "hash")
+	defer span.End()
 	priority := password.Ordinary
 	if l.fromBoundDevice() && s.preferred.enter(l.account.UID) {
 		defer s.preferred.leave(l.account.UID)
@@ -204,6 +226,8 @@ func (s *Service) enroll(ctx context.Context, l *login) decision.Outcome {
 	// password was right. If it is stored all the same, the next login finds it.
 	ctx, cancel := context.WithDeadline(ctx, l.attempt.Arrival.Add(l.policy.Denial.ResponseTime-replyMargin))
 	defer cancel()
+	ctx, span := s.tracer.Start(ctx, "bind")
+	defer span.End()
 	slot := l.attempt.slot()
 	enrolled, err := s.enroller.Enroll(ctx, Enrollment{
 		Account: l.account,
@@ -217,6 +241,7 @@ func (s *Service) enroll(ctx context.Context, l *login) decision.Outcome {
 		},
 	})
 	if err != nil {
+		span.Fail()
 		s.log.Error(err, "Enrolment was not stored", "correlationID", l.attempt.ID, "user", l.account.Name, "slot", slot)
 		return l.deny(decision.ServerUnavailable)
 	}

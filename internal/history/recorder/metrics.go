@@ -57,6 +57,7 @@ func (m *Metrics) observe(state func() State) {
 	}{
 		{"tegata_history_spooled_records", "Records that are not yet at the history server, on disk or in memory.", func(s State) float64 { return float64(s.Waiting) }},
 		{"tegata_history_spooled_bytes", "What the spool takes on disk.", func(s State) float64 { return float64(s.Bytes) }},
+		{"tegata_history_spool_limit_bytes", "What the spool may take on disk; 0 when records wait in memory.", func(s State) float64 { return float64(s.Limit) }},
 		{"tegata_history_oldest_seconds", "For how long the oldest of the spooled records has waited.", func(s State) float64 { return s.Age.Seconds() }},
 	} {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: g.name, Help: g.help}, func() float64 { return g.value(state()) }))

@@ -146,6 +146,8 @@ type State struct {
 	Lost int64
 	// Waiting is how many are not acknowledged, and Bytes what the spool takes on disk.
 	Waiting, Bytes int64
+	// Limit is what the spool may take on disk, zero without one.
+	Limit int64
 	// Age is for how long the oldest of them has waited.
 	Age time.Duration
 }
@@ -153,6 +155,9 @@ type State struct {
 // State never waits for a disk or for the server.
 func (r *Recorder) State() State {
 	s := State{Lost: r.lost.Load(), Waiting: r.line.onDisk.Load() + int64(r.queued()), Bytes: r.line.bytes.Load()}
+	if r.Spool.Dir != "" {
+		s.Limit = r.Spool.MaxBytes
+	}
 	if oldest := r.line.oldest.Load(); oldest != 0 {
 		s.Age = max(0, r.Now().Sub(time.UnixMilli(oldest)))
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/tegata-dev/tegata/internal/authn"
 	"github.com/tegata-dev/tegata/internal/bearer"
 	"github.com/tegata-dev/tegata/internal/denial"
+	"github.com/tegata-dev/tegata/internal/tracing"
 )
 
 // ListenerName labels this listener's metrics and logs.
@@ -41,6 +42,7 @@ type checker struct {
 	// room for sessions.
 	checks, waiting slots
 	metrics         *Metrics
+	tracer          *tracing.Tracer
 	log             logr.Logger
 	// What a wrong configuration causes is logged now and then.
 	fewCallers, fewDeadlines rate.Sometimes
@@ -106,6 +108,8 @@ func (c *checker) check(ctx context.Context, decode func(any) error) (response a
 		connection.Begin()
 		defer connection.End()
 	}
+	ctx, span := c.listen(ctx)
+	defer span.End()
 	// From here on the request is whole: a slow sender does not shorten the time of its own denial.
 	return c.answer(ctx, r, p, time.Now())
 }

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/tap"
 
 	"github.com/tegata-dev/tegata/internal/room"
+	"github.com/tegata-dev/tegata/internal/tracing"
 )
 
 // Bounds of the listener.
@@ -61,7 +62,9 @@ type Options struct {
 	// Drain bounds the time that checks under way have when the server stops: 25 s when zero.
 	Drain   time.Duration
 	Metrics *Metrics
-	Log     logr.Logger
+	// Tracer is nil where no traces are made.
+	Tracer *tracing.Tracer
+	Log    logr.Logger
 	// MaxConnections bounds the connections that there are at a time: 512 when zero, which is far more than the
 	// workers of some Envoys have. Further ones take the place of those that have waited longest for a check.
 	MaxConnections int
@@ -113,7 +116,7 @@ func newServer(o Options, stopping <-chan struct{}) *grpc.Server {
 	}
 	server := grpc.NewServer(options...)
 	server.RegisterService(&serviceDesc, &checker{
-		service: o.Service, metrics: o.Metrics, log: o.Log,
+		service: o.Service, metrics: o.Metrics, tracer: o.Tracer, log: o.Log,
 		fewCallers: rate.Sometimes{First: 1, Interval: logInterval}, fewDeadlines: rate.Sometimes{First: 1, Interval: logInterval},
 		checks: make(slots, maxChecks), waiting: make(slots, o.MaxWaiting),
 	})

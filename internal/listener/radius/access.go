@@ -18,6 +18,7 @@ import (
 	"github.com/tegata-dev/tegata/internal/decision"
 	"github.com/tegata-dev/tegata/internal/denial"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
+	"github.com/tegata-dev/tegata/internal/tracing"
 )
 
 const (
@@ -40,6 +41,8 @@ var (
 
 // access answers an Access-Request. Whatever a reject's cause, it is the same bytes at the same time.
 func (h *Handler) access(ctx context.Context, x *exchange) {
+	ctx, span := h.Tracer.Listen(ctx, tracing.SpanName(ListenerName), nil)
+	defer span.End()
 	id := authn.NewCorrelationID(x.arrival)
 	attempt, err := h.attempt(x)
 	if err != nil {

@@ -25,6 +25,7 @@ import (
 	"github.com/tegata-dev/tegata/internal/logflood"
 	"github.com/tegata-dev/tegata/internal/nas"
 	"github.com/tegata-dev/tegata/internal/session"
+	"github.com/tegata-dev/tegata/internal/tracing"
 )
 
 // ListenerName labels this listener's metrics and logs.
@@ -47,7 +48,9 @@ type Options struct {
 	Clients     func() *nas.Table
 	Connections *Connections
 	Metrics     *Metrics
-	Log         logr.Logger
+	// Tracer is nil where no traces are made.
+	Tracer *tracing.Tracer
+	Log    logr.Logger
 	// MaxRequests is how many Access-Requests are under way at a time. Further ones are dropped; their NAS sends
 	// them again.
 	MaxRequests int

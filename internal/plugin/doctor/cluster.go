@@ -101,6 +101,7 @@ func (o *options) get(ctx context.Context, check string, kind schema.GroupVersio
 
 var policies = []string{"tegata-devicereset-requested-by", "tegata-sidecar-leases", "tegata-sidecar-status"}
 
+// checkPolicies looks for those that must be there, and whether all that are there are in force.
 func (o *options) checkPolicies(ctx context.Context) {
 	kind := schema.GroupVersionKind{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingAdmissionPolicy"}
 	found := 0
@@ -110,6 +111,13 @@ func (o *options) checkPolicies(ctx context.Context) {
 		if _, ok := o.get(ctx, "policies", kind, client.ObjectKey{Name: name}, missing); ok {
 			found++
 		}
+	}
+	if found == 0 {
+		return // which was told
+	}
+	before := len(o.findings)
+	if _, ok := o.inForce(ctx, "policies", "ValidatingAdmissionPolicy"); !ok || len(o.findings) > before {
+		return
 	}
 	if found == len(policies) {
 		o.found("policies", OK, "", "the %d admission policies are installed", found)

@@ -88,8 +88,12 @@ func (o *options) Run(ctx context.Context) error {
 			if o.client, err = o.Client(); err != nil {
 				return err
 			}
+			o.checkCRDs(ctx)
 			o.checkPolicies(ctx)
+			o.checkInjection(ctx)
 			o.checkManager(ctx)
+			o.checkManagerPods(ctx)
+			o.checkAlerts(ctx)
 			o.checkHistory(ctx)
 			o.checkRights(ctx)
 			o.checkServers(ctx)
