@@ -45,7 +45,7 @@ demo: ## Tell the whole story on a real control plane (KEEP=1 leaves it running)
 
 .PHONY: build
 build: ## Build the programs into bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
 
 .PHONY: clean
 clean: ## Remove bin/ and dist/ (the built control plane stays in its cache)
