@@ -224,7 +224,7 @@ func TestEveryValueIsExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	explained := map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\| ([^|]*) \\|").FindAllStringSubmatch(string(readme), -1) {
+	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]*) \|`).FindAllStringSubmatch(string(readme), -1) {
 		for _, value := range regexp.MustCompile("`([^`]*)`").FindAllStringSubmatch(row[1], -1) {
 			explained[value[1]] = false
 		}

@@ -56,7 +56,7 @@ func pack(archive *tar.Writer, name string, content []byte, created time.Time) e
 var (
 	versionLine    = regexp.MustCompile(`(?m)^version: .*$`)
 	appVersionLine = regexp.MustCompile(`(?m)^appVersion: .*$`)
-	prefixLine     = regexp.MustCompile(`(?m)^  prefix: .*$`)
+	prefixLine     = regexp.MustCompile(`(?m)^ {2}prefix: .*$`)
 	comment        = regexp.MustCompile(`(?m)^#.*\n`)
 )
 
