@@ -45,7 +45,7 @@ demo: ## Tell the whole story on a real control plane (KEEP=1 leaves it running)
 
 .PHONY: build
 build: ## Build the programs into bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
 
 .PHONY: clean
 clean: ## Remove bin/ and dist/ (the built control plane stays in its cache)
@@ -60,9 +60,9 @@ images: ## Make the images as OCI archives in dist/images (ARCH=amd64 for one pr
 	  --revision '$(revision)' --created '$(SOURCE_DATE_EPOCH)' --arch '$(ARCH)'
 
 .PHONY: dist
-dist: ## Make dist/install.yaml and others, for kubectl apply, with the images of VERSION
+dist: ## Make dist/install.yaml, others for kubectl apply, and the Helm chart, with the images of VERSION
 	@cd hack/release && CGO_ENABLED=0 go build -o '$(tools)/' ./install
-	@'$(tools)/install' --root . --out dist --prefix '$(IMAGE_PREFIX)' --version '$(VERSION)'
+	@'$(tools)/install' --root . --out dist --prefix '$(IMAGE_PREFIX)' --version '$(VERSION)' --created '$(SOURCE_DATE_EPOCH)'
 
 .PHONY: krew
 krew: ## Make the plugin's archives, and Krew's manifest of them, in dist/krew
@@ -81,10 +81,12 @@ generate: $(controller-gen) $(openapi-gen) ## Generate deep copies, apply config
 	  ./api/history/v1alpha1 $(meta)
 
 .PHONY: manifests
-manifests: $(controller-gen) ## Generate the CRDs and the manager's role
+manifests: $(controller-gen) ## Generate the CRDs, the manager's role and the chart's objects
 	$(controller-gen) crd paths=./api/v1alpha1 output:crd:dir=config/crd/bases
 	if [ -d controllers ]; then \
 	  $(controller-gen) rbac:roleName=tegata-manager paths=./controllers/... output:rbac:dir=config/rbac; fi
+	@cd hack/release && CGO_ENABLED=0 go build -o '$(tools)/' ./chart
+	'$(tools)/chart' --root .
 
 ##@ Check
 

@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -144,7 +145,7 @@ func TestInstall(t *testing.T) {
 			c.kubectl(t, "diff", "-k", tc.dir)
 			podsAreAdmitted(t, c, objects)
 			policiesWork(t, c, tc.wantRequestedBy)
-			usersStay(t, c)
+			takeAway(t, c, tc.wantRequestedBy != "")
 		})
 	}
 }
@@ -212,8 +213,9 @@ func policiesWork(t *testing.T, c *cluster, wantRequestedBy string) {
 	})
 }
 
-// usersStay when the manager is taken away, and what holds sidecars to their own stays with them.
-func usersStay(t *testing.T, c *cluster) {
+// takeAway goes through the table in docs/install.md. Users stay when the manager is taken away, and what holds sidecars
+// to their own stays with them; they stay without that, too; and they go with their kind.
+func takeAway(t *testing.T, c *cluster, stamped bool) {
 	t.Helper()
 	user := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "tegata.dev/v1alpha1", "kind": "RelayUser",
@@ -226,6 +228,15 @@ func usersStay(t *testing.T, c *cluster) {
 	c.kubectl(t, "delete", "--wait=false", "-k", "../manager") // without its controller a namespace never goes
 	c.kubectl(t, "get", "-n", "default", "relayuser", "taro")
 	c.kubectl(t, "get", "validatingadmissionpolicy", "tegata-sidecar-leases", "tegata-sidecar-status")
+	if stamped {
+		c.kubectl(t, "delete", "-k", "../policies/stamp")
+	}
+	c.kubectl(t, "delete", "-k", "../policies")
+	c.kubectl(t, "get", "-n", "default", "relayuser", "taro")
+	c.kubectl(t, "delete", "-k", "../crd")
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(user), user); !apimeta.IsNoMatchError(err) && !apierrors.IsNotFound(err) {
+		t.Errorf("the user after its kind: %v", err)
+	}
 }
 
 func deviceReset(requestedBy string) *unstructured.Unstructured {

@@ -44,6 +44,7 @@ var measurements = []measurement{
 	{"timing", "whether a decision's time tells who exists", measureDecisionTiming},
 	{"directory", "memory of the users that a sidecar knows", measureDirectory},
 	{"shards", "size of the Secrets with credentials", measureShards},
+	{"manager", "memory and processor time of the manager", measureManager},
 	{"throughput", "logins a second against a bare loop of the hash", measureThroughput},
 	{"flood", "memory and refusals under 1,000 logins at once", measureFlood},
 	{"footprint", "memory and processor time of a sidecar, idle and busy, by users", measureFootprint},

@@ -152,6 +152,21 @@ func TestStatic(t *testing.T) {
 	})
 }
 
+// TestSize: a program that has lost the tag grpcnotrace is a quarter larger, and so is one in which something else calls
+// methods by name. docs/install.md states the sizes.
+func TestSize(t *testing.T) {
+	bounds := map[string]int64{"manager": 50e6, "sidecar": 45e6, "history": 62e6}
+	eachImage(t, func(t *testing.T, command, arch string) {
+		unpacked, _, err := sizes(openImage(t, command, arch))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if t.Logf("%.1f MB", float64(unpacked)/1e6); unpacked > bounds[command] {
+			t.Errorf("it is %d bytes, more than %d", unpacked, bounds[command])
+		}
+	})
+}
+
 // TestAuthorities: whoever reads the file finds certificates that sign, and some that everybody knows.
 func TestAuthorities(t *testing.T) {
 	rest, names := authorities(), ""

@@ -1,7 +1,8 @@
-// Command install renders what `kubectl apply` is given to install a version of Tegata: config/default and its
-// variants as one file each, with the images of that version. It owns nothing of what is installed: that is config/.
+// Command install renders what installs a version of Tegata: for `kubectl apply`, config/default and its variants as one
+// file each, and for Helm, the chart as one archive, with the images of that version. It owns nothing of what is
+// installed: that is config/.
 //
-//	install --root DIR --out DIR --version V
+//	install --root DIR --out DIR --version V --created SECONDS
 package main
 
 import (
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"time"
 
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -25,7 +27,10 @@ var variants = map[string]string{
 	"history-postgres.yaml":    "history-postgres",
 }
 
-type settings struct{ root, out, prefix, version string }
+type settings struct {
+	root, out, prefix, version string
+	created                    time.Time
+}
 
 func main() {
 	s := &settings{}
@@ -34,7 +39,9 @@ func main() {
 	flags.StringVar(&s.out, "out", "dist", "directory for the files")
 	flags.StringVar(&s.prefix, "prefix", "ghcr.io/tegata-dev/tegata-", "beginning of the images' names")
 	flags.StringVar(&s.version, "version", "", "version, which is the images' tag")
+	created := flags.Int64("created", 0, "time of the commit in seconds since 1970, which files in the chart get")
 	_ = flags.Parse(os.Args[1:]) // it exits on an error
+	s.created = time.Unix(*created, 0).UTC()
 	if err := run(s, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "install:", err)
 		os.Exit(1)
@@ -59,6 +66,11 @@ func run(s *settings, report io.Writer) error {
 		}
 		fmt.Fprintln(report, path) //nolint:errcheck // the files matter
 	}
+	path, err := packChart(s)
+	if err != nil {
+		return fmt.Errorf("pack config/chart: %w", err)
+	}
+	fmt.Fprintln(report, path) //nolint:errcheck // as above
 	return nil
 }
 
