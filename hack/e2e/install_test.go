@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func (c *cluster) makeImages(t *testing.T) { c.section(t, readPage(t, "install.md"), "1. Images") }
+
+// install installs, and adds a relay with a user.
+func (c *cluster) install(t *testing.T) {
+	p := readPage(t, "install.md")
+	for _, title := range []string{"2. Apply", "3. Roles", "4. A relay"} {
+		c.section(t, p, title)
+	}
+	c.run(t, "kubectl -n "+namespace+" wait relayserver/asp1 relayuser/taro --for=condition=Ready --timeout=2m")
+	// Both managers are there, in pods that the namespace's Pod Security admits.
+	if pods := c.pods(t, systemNamespace, "app.kubernetes.io/component=manager"); len(pods) != 2 {
+		t.Errorf("managers: %q, want two", pods)
+	}
+	for in, want := range map[string]string{systemNamespace: "restricted", namespace: "restricted"} {
+		if got := c.run(t, "kubectl get namespace "+in+` -o jsonpath='{.metadata.labels.pod-security\.kubernetes\.io/enforce}'`); got != want {
+			t.Errorf("Pod Security of %s: %q", in, got)
+		}
+	}
+	if out, err := c.try(`kubectl diff --server-side -f "dist/$INSTALL"`); err != nil {
+		t.Errorf("applying again would change something: %v\n%s", err, out)
+	}
+}
+
+func (c *cluster) installHistory(t *testing.T) {
+	const deployment = "config/history-sqlite/deployment.yaml"
+	c.edit(t, deployment, "tegata-history:latest", "tegata-history:"+version)
+	c.section(t, readPage(t, "history.md"), "Install it")
+	c.run(t, "kubectl -n "+systemNamespace+" rollout status deployment/tegata-history --timeout=2m")
+}
+
+// startRelay starts a relay's pods, into which the sidecar is put.
+func (c *cluster) startRelay(t *testing.T) {
+	c.apply(t, "relay.yaml", "VERSION", version)
+	c.run(t, "kubectl -n "+namespace+" rollout status deployment/asp1 --timeout=3m")
+	c.run(t, "kubectl -n "+namespace+" wait pod/people --for=condition=Ready --timeout=1m")
+	c.run(t, "kubectl -n "+namespace+" wait relayserver/asp1 --for=condition=SidecarsLive --timeout=1m")
+	names := c.run(t, "kubectl -n "+namespace+` get pods -l app=asp1 -o jsonpath='{range .items[*]}{.spec.initContainers[*].name}{"\n"}{end}'`)
+	if want := []string{"tegata-sidecar", "tegata-sidecar"}; !slices.Equal(strings.Fields(names), want) {
+		t.Errorf("init containers of the relay's pods: %q, want %q", strings.Fields(names), want)
+	}
+	// The relay does not have the token by which the sidecar reads hashes.
+	mounts := c.run(t, "kubectl -n "+namespace+` get pods -l app=asp1 -o jsonpath='{.items[*].spec.containers[*].volumeMounts[*].mountPath}'`)
+	if mounts != "" {
+		t.Errorf("the relay mounts %s", mounts)
+	}
+}
+
+// takeAway runs what the page says of it, and looks at what it says stays.
+func (c *cluster) takeAway(t *testing.T) {
+	const bindings = "kubectl -n " + namespace + ` get relayusers -o jsonpath='{range .items[*]}{.metadata.name} {.status.slots[*].binding.id}{"\n"}{end}'`
+	before := c.run(t, bindings)
+	c.run(t, "kubectl -n "+namespace+" delete pod/load deployment/asp1 --wait=false")
+	for i, command := range inTables(readPage(t, "install.md").section(t, "Take it away")) {
+		c.run(t, command+" --ignore-not-found --timeout=3m")
+		if i > 0 {
+			continue
+		}
+		if after := c.run(t, bindings); after != before {
+			t.Errorf("users and bindings were to stay; before:\n%s\nafter:\n%s", before, after)
+		}
+	}
+	if out, err := c.try("kubectl get relayusers -A"); err == nil {
+		t.Errorf("there are users still:\n%s", out)
+	}
+}
