@@ -123,8 +123,9 @@ func (c *cluster) rollRelay(t *testing.T) {
 // docs/relayserver.md has it.
 func (c *cluster) replaceSecrets(t *testing.T) {
 	mark := c.goesOn(t, 0, 1)
-	other := regexp.MustCompile(`\$argon2id\$[^"]*`).FindString(block(t, readPage(t, "relayuser.md").section(t, "How to")[strings.Index(readPage(t, "relayuser.md").section(t, "How to"), "### Import a password hash"):], "yaml"))
-	c.run(t, fmt.Sprintf(`kubectl -n %s patch secret load-password --type=merge -p '{"stringData":{"passwordHash":"%s"}}'`, namespace, other))
+	_, importing, _ := strings.Cut(readPage(t, "relayuser.md").section(t, "How to"), "### Import a password hash")
+	other := regexp.MustCompile(`\$argon2id\$[^"]*`).FindString(block(t, importing, "yaml"))
+	c.run(t, "kubectl -n "+namespace+` patch secret load-password --type=merge -p '{"stringData":{"passwordHash":"`+other+`"}}'`)
 	keys := 0
 	for _, command := range commands(readPage(t, "relayserver.md").section(t, "What it does not do")) {
 		if strings.HasPrefix(command, "kubectl patch secret asp1-keys") {
@@ -210,7 +211,7 @@ func (c *cluster) nothingLost(t *testing.T) {
 			return err
 		}
 		kept := map[string]int{}
-		for _, id := range strings.Fields(out) {
+		for id := range strings.FieldsSeq(out) {
 			kept[id]++
 		}
 		var missing []attempt

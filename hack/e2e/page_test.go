@@ -56,7 +56,7 @@ func block(t *testing.T, text, language string) string {
 }
 
 var (
-	fenced = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
+	fenced = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)\n```$")
 	remark = regexp.MustCompile(`\s+# .*$`)
 )
 

@@ -108,7 +108,7 @@ func (p *people) ask(ctx context.Context, l *line) error {
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close() //nolint:errcheck // what was read of it is what matters
+	defer response.Body.Close()
 	content, err := io.ReadAll(io.LimitReader(response.Body, 1<<16))
 	if err != nil {
 		return err
