@@ -30,13 +30,14 @@ func SidecarAccessName(server string) string { return server + "-sidecar" }
 // sidecarRules are all that a server's sidecars may do.
 //
 // RBAC can limit neither the fields of a status nor, for requests that create, the name of an object: the
-// policies in config/policies hold the sidecars to their own server's Leases.
+// policies in config/policies hold the sidecars to their own server's Leases, and to what they are to write.
 func sidecarRules(server string) []rbacv1.PolicyRule {
 	group := []string{v1alpha1.GroupVersion.Group}
 	read := []string{"get", "list", "watch"}
 	return []rbacv1.PolicyRule{
 		{APIGroups: group, Resources: []string{"relayusers"}, Verbs: read},
-		{APIGroups: group, Resources: []string{"relayusers/status"}, Verbs: []string{"patch"}},
+		// "serve" is asked for by the policies only: it tells them whom to hold.
+		{APIGroups: group, Resources: []string{"relayusers/status"}, Verbs: []string{"patch", "serve"}},
 		{APIGroups: group, Resources: []string{"relayservers"}, ResourceNames: []string{server}, Verbs: read},
 		{
 			APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: read,
@@ -53,10 +54,14 @@ func sidecarRules(server string) []rbacv1.PolicyRule {
 	}
 }
 
+// PodAccessName is the name of the RoleBinding that lets the ServiceAccounts of a server's injected pods do what its
+// sidecars may.
+func PodAccessName(server string) string { return server + "-sidecar-pods" }
+
 // accessObject is one of the objects that give the sidecars their access.
 type accessObject struct {
-	kind   string
-	stored client.Object
+	kind, name string
+	stored     client.Object
 	// current says whether what is stored is what is wanted.
 	current func() bool
 	// apply is what is wanted. The uid, when not empty, keeps the request from touching another object.
@@ -66,7 +71,7 @@ type accessObject struct {
 // ensureSidecarAccess makes the ServiceAccount, Role and RoleBinding of the sidecars.
 func (r *serverReconciler) ensureSidecarAccess(ctx context.Context, server *v1alpha1.RelayServer) (*obstacle, error) {
 	for _, want := range []func(*v1alpha1.RelayServer) accessObject{sidecarAccount, sidecarRole, sidecarRoleBinding} {
-		taken, err := r.ensureAccess(ctx, server, want)
+		taken, err := ensureAccess(ctx, r, r.live, server, want)
 		if taken != nil || err != nil {
 			return taken, err
 		}
@@ -74,18 +79,18 @@ func (r *serverReconciler) ensureSidecarAccess(ctx context.Context, server *v1al
 	return nil, nil
 }
 
-func (r *serverReconciler) ensureAccess(ctx context.Context, server *v1alpha1.RelayServer, want func(*v1alpha1.RelayServer) accessObject) (*obstacle, error) {
-	name := types.NamespacedName{Namespace: server.Namespace, Name: SidecarAccessName(server.Name)}
+func ensureAccess(ctx context.Context, c client.Client, live client.Reader, server *v1alpha1.RelayServer, want func(*v1alpha1.RelayServer) accessObject) (*obstacle, error) {
 	object := want(server)
-	err := r.Get(ctx, name, object.stored)
+	name := types.NamespacedName{Namespace: server.Namespace, Name: object.name}
+	err := c.Get(ctx, name, object.stored)
 	if err == nil && metav1.IsControlledBy(object.stored, server) && object.current() {
 		return nil, nil
 	}
 	// The cache is behind its own writes, and shows only objects with our label.
 	object = want(server)
-	if err := r.live.Get(ctx, name, object.stored); apierrors.IsNotFound(err) {
+	if err := live.Get(ctx, name, object.stored); apierrors.IsNotFound(err) {
 		// Not forced: of an object that appears between these two requests, nothing is taken over.
-		return nil, r.applyAccess(ctx, object, "")
+		return nil, applyAccess(ctx, c, object, "")
 	} else if err != nil {
 		return nil, fmt.Errorf("get %s %s: %w", object.kind, name, err)
 	}
@@ -95,11 +100,11 @@ func (r *serverReconciler) ensureAccess(ctx context.Context, server *v1alpha1.Re
 	if object.current() {
 		return nil, nil
 	}
-	return nil, r.applyAccess(ctx, object, object.stored.GetUID(), client.ForceOwnership)
+	return nil, applyAccess(ctx, c, object, object.stored.GetUID(), client.ForceOwnership)
 }
 
-func (r *serverReconciler) applyAccess(ctx context.Context, object accessObject, uid types.UID, options ...client.ApplyOption) error {
-	if err := r.Apply(ctx, object.apply(uid), options...); err != nil {
+func applyAccess(ctx context.Context, c client.Client, object accessObject, uid types.UID, options ...client.ApplyOption) error {
+	if err := c.Apply(ctx, object.apply(uid), options...); err != nil {
 		return fmt.Errorf("apply %s of sidecars: %w", object.kind, err)
 	}
 	return nil
@@ -123,7 +128,7 @@ func withMeta[T accessMeta[T]](apply T, server *v1alpha1.RelayServer, uid types.
 func sidecarAccount(server *v1alpha1.RelayServer) accessObject {
 	stored := &corev1.ServiceAccount{}
 	return accessObject{
-		kind: "ServiceAccount", stored: stored,
+		kind: "ServiceAccount", name: SidecarAccessName(server.Name), stored: stored,
 		current: func() bool { return hasLabels(stored, serverLabels(server)) },
 		apply: func(uid types.UID) runtime.ApplyConfiguration {
 			return withMeta(corev1ac.ServiceAccount(SidecarAccessName(server.Name), server.Namespace), server, uid)
@@ -134,7 +139,7 @@ func sidecarAccount(server *v1alpha1.RelayServer) accessObject {
 func sidecarRole(server *v1alpha1.RelayServer) accessObject {
 	stored, rules := &rbacv1.Role{}, sidecarRules(server.Name)
 	return accessObject{
-		kind: "Role", stored: stored,
+		kind: "Role", name: SidecarAccessName(server.Name), stored: stored,
 		current: func() bool {
 			return hasLabels(stored, serverLabels(server)) && equality.Semantic.DeepEqual(stored.Rules, rules)
 		},
@@ -154,17 +159,31 @@ func applyRule(rule rbacv1.PolicyRule) *rbacv1ac.PolicyRuleApplyConfiguration {
 }
 
 func sidecarRoleBinding(server *v1alpha1.RelayServer) accessObject {
-	stored, name := &rbacv1.RoleBinding{}, SidecarAccessName(server.Name)
-	want := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: server.Namespace, Name: name}}
+	name := SidecarAccessName(server.Name)
+	return roleBinding(server, name, []string{name})
+}
+
+// podRoleBinding binds other ServiceAccounts of the namespace to what the sidecars may do.
+func podRoleBinding(server *v1alpha1.RelayServer, accounts []string) accessObject {
+	return roleBinding(server, PodAccessName(server.Name), accounts)
+}
+
+func roleBinding(server *v1alpha1.RelayServer, name string, accounts []string) accessObject {
+	stored, want := &rbacv1.RoleBinding{}, make([]rbacv1.Subject, len(accounts))
+	for i, account := range accounts {
+		want[i] = rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: server.Namespace, Name: account}
+	}
 	return accessObject{
-		kind: "RoleBinding", stored: stored,
+		kind: "RoleBinding", name: name, stored: stored,
 		// Whom it binds is held to; the role cannot be changed in place.
 		current: func() bool { return hasLabels(stored, serverLabels(server)) && slices.Equal(stored.Subjects, want) },
 		apply: func(uid types.UID) runtime.ApplyConfiguration {
-			return withMeta(rbacv1ac.RoleBinding(name, server.Namespace), server, uid).
-				WithRoleRef(rbacv1ac.RoleRef().WithAPIGroup(rbacv1.GroupName).WithKind("Role").WithName(name)).
-				WithSubjects(rbacv1ac.Subject().WithKind(rbacv1.ServiceAccountKind).
-					WithNamespace(server.Namespace).WithName(name))
+			binding := withMeta(rbacv1ac.RoleBinding(name, server.Namespace), server, uid).
+				WithRoleRef(rbacv1ac.RoleRef().WithAPIGroup(rbacv1.GroupName).WithKind("Role").WithName(SidecarAccessName(server.Name)))
+			for _, s := range want {
+				binding.WithSubjects(rbacv1ac.Subject().WithKind(s.Kind).WithNamespace(s.Namespace).WithName(s.Name))
+			}
+			return binding
 		},
 	}
 }

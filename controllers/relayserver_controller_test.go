@@ -59,7 +59,7 @@ func TestSidecarRoleIsExactlyThis(t *testing.T) {
 	read := []string{"get", "list", "watch"}
 	want := []rbacv1.PolicyRule{
 		{APIGroups: []string{"tegata.dev"}, Resources: []string{"relayusers"}, Verbs: read},
-		{APIGroups: []string{"tegata.dev"}, Resources: []string{"relayusers/status"}, Verbs: []string{"patch"}},
+		{APIGroups: []string{"tegata.dev"}, Resources: []string{"relayusers/status"}, Verbs: []string{"patch", "serve"}},
 		{APIGroups: []string{"tegata.dev"}, Resources: []string{"relayservers"}, ResourceNames: []string{"asp1"}, Verbs: read},
 		{
 			APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: read,

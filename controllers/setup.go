@@ -9,6 +9,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/utils/clock"
@@ -34,6 +35,11 @@ type Options struct {
 	// SweepAge is how long a credential must have been without a user before it is removed; 1 min when
 	// zero.
 	SweepAge time.Duration
+	// PodDelay gathers pods that come and go together; 200 ms when zero.
+	PodDelay time.Duration
+	// PodGrace is how long a ServiceAccount keeps the sidecars' rights after the last pod that needs them; 5 min when
+	// zero.
+	PodGrace time.Duration
 	// HashSlots is how many passwords are hashed at once; cores minus one when zero.
 	HashSlots int
 	// SkipNameValidation permits several managers in one process, which only tests have.
@@ -47,6 +53,8 @@ func (o Options) withDefaults() Options {
 	o.CountDelay = orElse(o.CountDelay, 5*time.Second)
 	o.SweepDelay = orElse(o.SweepDelay, 10*time.Second)
 	o.SweepAge = orElse(o.SweepAge, time.Minute)
+	o.PodDelay = orElse(o.PodDelay, 200*time.Millisecond)
+	o.PodGrace = orElse(o.PodGrace, 5*time.Minute)
 	o.HashSlots = orElse(o.HashSlots, max(runtime.GOMAXPROCS(0)-1, 1))
 	return o
 }
@@ -60,8 +68,8 @@ func orElse[T comparable](value, otherwise T) T {
 }
 
 // CacheOptions limit the manager's cache to what it works with: in the given namespaces, or in all when
-// none is given, the Secrets that are labelled as Tegata's, the Leases of sidecars, and of service accounts
-// and roles those of sidecars.
+// none is given, the Secrets that are labelled as Tegata's, the Leases of sidecars, of service accounts
+// and roles those of sidecars, and the pods that ask for a sidecar and are not over.
 func CacheOptions(namespaces []string) (cache.Options, error) {
 	secrets, err := labels.NewRequirement(v1alpha1.LabelSecretType, selection.Exists, nil)
 	if err != nil {
@@ -80,6 +88,10 @@ func CacheOptions(namespaces []string) (cache.Options, error) {
 			&corev1.ServiceAccount{}: ofServer,
 			&rbacv1.Role{}:           ofServer,
 			&rbacv1.RoleBinding{}:    ofServer,
+			&corev1.Pod{}: {
+				Label: ofServer.Label, Transform: stripPod,
+				Field: fields.ParseSelectorOrDie("status.phase!=Succeeded,status.phase!=Failed"),
+			},
 		},
 	}
 	for _, namespace := range namespaces {
@@ -105,6 +117,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		"relayserver":      newServerReconciler(mgr, options, sidecars).setup,
 		"relayuser":        newUserReconciler(mgr, options).setup,
 		"devicereset":      newResetReconciler(mgr, options, sidecars).setup,
+		"relaypod":         newPodReconciler(mgr, options).setup,
 		"credential-sweep": newCredentialSweep(mgr, options).setup,
 	} {
 		if err := setup(mgr, options); err != nil {

@@ -59,6 +59,7 @@ func (w *world) startManager() (stop func()) {
 	options := controllers.Options{
 		CountDelay: 100 * time.Millisecond,
 		SweepDelay: 50 * time.Millisecond, SweepAge: 200 * time.Millisecond,
+		PodDelay: 20 * time.Millisecond, PodGrace: 500 * time.Millisecond,
 		SkipNameValidation: true,
 	}
 	caches, err := controllers.CacheOptions([]string{w.namespace})

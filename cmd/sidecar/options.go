@@ -119,7 +119,27 @@ func parseOptions(args []string) (*options, error) {
 	if o.showVersion {
 		return o, nil
 	}
+	if err := setFromEnvironment(fs); err != nil {
+		return nil, err
+	}
 	return o, errors.Join(o.validateNames(), o.validateNumbers(), o.validateAddresses(), o.validateTLS(), o.radius.validate(o.tlsCert), o.history.validate(o.namespace, o.server))
+}
+
+// setFromEnvironment gives each flag that was not given the value of TEGATA_<FLAG>, such as TEGATA_LOGIN_ADDRESS. An
+// empty one is as if it were not there: so an injected sidecar can have them all of annotations that need not exist.
+func setFromEnvironment(fs *pflag.FlagSet) error {
+	var errs []error
+	fs.VisitAll(func(f *pflag.Flag) {
+		name := "TEGATA_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value := os.Getenv(name)
+		if f.Changed || value == "" {
+			return
+		}
+		if err := fs.Set(f.Name, value); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w; see --help", name, err))
+		}
+	})
+	return errors.Join(errs...)
 }
 
 // validateNames refuses names that the API server would refuse, here where they were given.

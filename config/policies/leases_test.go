@@ -20,7 +20,7 @@ import (
 
 var (
 	otherName  = denied("tegata-sidecar-leases", "a sidecar may touch its own Leases only: their names begin with asp1-sidecar-")
-	otherLabel = denied("tegata-sidecar-leases", "a sidecar may touch its own Leases only: they bear the label tegata.dev/relay-server=asp1")
+	otherLabel = denied("tegata-sidecar-leases", "a sidecar may touch its own Leases only: they bear the label tegata.dev/relay-server with the name of a RelayServer that its ServiceAccount serves")
 	tooLong    = denied("tegata-sidecar-leases", "the Lease of a sidecar may last for an hour (3600 s) at most")
 )
 
@@ -93,7 +93,7 @@ func TestSidecarMakesItsOwnLeasesOnly(t *testing.T) {
 		"its own":                       {lease(namespace, "asp1-sidecar-pod-0-abc", server), ""},
 		"of an hour":                    {lasting(lease(namespace, "asp1-sidecar-pod-1-abc", server), 3600), ""},
 		"of more than an hour":          {lasting(lease(namespace, "asp1-sidecar-pod-2-abc", server), 3601), tooLong},
-		"of another server":             {lease(namespace, "asp2-sidecar-pod-0-abc", "asp2"), otherName},
+		"of another server":             {lease(namespace, "asp2-sidecar-pod-0-abc", "asp2"), otherLabel},
 		"of another name":               {lease(namespace, "tegata-manager", server), otherName},
 		"of its account's name":         {lease(namespace, "asp1-sidecar", server), otherName},
 		"with another server's label":   {lease(namespace, "asp1-sidecar-pod-3-abc", "asp2"), otherLabel},
@@ -101,7 +101,7 @@ func TestSidecarMakesItsOwnLeasesOnly(t *testing.T) {
 		"of a server whose name begins": {lease(namespace, "asp1-sidecar-sidecar-pod-0-abc", "asp1-sidecar"), otherLabel},
 		"of a generated name":           {generated(lease(namespace, "", server), "leader-"), otherName},
 		"of a name generated for it":    {generated(lease(namespace, "", server), "asp1-sidecar-"), ""},
-		"with nothing but a name":       {&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "x"}}, otherName},
+		"with nothing but a name":       {&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "x"}}, otherLabel},
 	} {
 		t.Run(name, func(t *testing.T) { checkError(t, sidecar.Create(t.Context(), tc.lease), tc.want) })
 	}
@@ -140,11 +140,11 @@ func TestSidecarChangesItsOwnLeasesOnly(t *testing.T) {
 		"takes its own label off":       {lease(namespace, "asp1-sidecar-c", server), relabel("null"), otherLabel},
 		"labels its own for another":    {lease(namespace, "asp1-sidecar-d", server), relabel(`"asp2"`), otherLabel},
 		"makes its own last":            {lease(namespace, "asp1-sidecar-e", server), []byte(`{"spec":{"leaseDurationSeconds":3601}}`), tooLong},
-		"renews a leader's":             {unlabelled(lease(namespace, "leader-a", server)), renew, otherName},
-		"deletes a leader's":            {unlabelled(lease(namespace, "leader-b", server)), nil, otherName},
-		"labels a leader's as its own":  {unlabelled(lease(namespace, "leader-c", server)), relabel(`"asp1"`), otherName},
-		"renews another server's":       {lease(namespace, "asp2-sidecar-a", "asp2"), renew, otherName},
-		"deletes another server's":      {lease(namespace, "asp2-sidecar-b", "asp2"), nil, otherName},
+		"renews a leader's":             {unlabelled(lease(namespace, "leader-a", server)), renew, otherLabel},
+		"deletes a leader's":            {unlabelled(lease(namespace, "leader-b", server)), nil, otherLabel},
+		"labels a leader's as its own":  {unlabelled(lease(namespace, "leader-c", server)), relabel(`"asp1"`), otherLabel},
+		"renews another server's":       {lease(namespace, "asp2-sidecar-a", "asp2"), renew, otherLabel},
+		"deletes another server's":      {lease(namespace, "asp2-sidecar-b", "asp2"), nil, otherLabel},
 		"renews that of asp1-sidecar":   {lease(namespace, "asp1-sidecar-sidecar-a", "asp1-sidecar"), renew, otherLabel},
 		"relabels that of asp1-sidecar": {lease(namespace, "asp1-sidecar-sidecar-b", "asp1-sidecar"), relabel(`"asp1"`), otherLabel},
 		"deletes that of asp1-sidecar":  {lease(namespace, "asp1-sidecar-sidecar-c", "asp1-sidecar"), nil, otherLabel},
@@ -161,7 +161,30 @@ func TestSidecarChangesItsOwnLeasesOnly(t *testing.T) {
 		})
 	}
 	err := sidecar.DeleteAllOf(t.Context(), &coordinationv1.Lease{}, client.InNamespace(namespace), client.MatchingLabels(liveness.Labels("asp2")))
-	checkError(t, err, otherName)
+	checkError(t, err, otherLabel)
+}
+
+// TestInjectedSidecarMakesItsOwnLeasesOnly: the account has a name of the relay's choice, and may serve several.
+func TestInjectedSidecarMakesItsOwnLeasesOnly(t *testing.T) {
+	env := shared(t)
+	namespace := env.Namespace(t)
+	one := accountClient(t, env, namespace, "relay", sidecarRules(server)...)
+	two := accountClient(t, env, namespace, "relays", append(sidecarRules("asp2"), sidecarRules(server)...)...)
+	for name, tc := range map[string]struct {
+		client client.Client
+		lease  *coordinationv1.Lease
+		want   string
+	}{
+		"of its server":             {one, lease(namespace, "asp1-sidecar-a", server), ""},
+		"of another server":         {one, lease(namespace, "asp2-sidecar-a", "asp2"), otherLabel},
+		"of its account's name":     {one, lease(namespace, "relay-sidecar-a", "relay"), otherLabel},
+		"a leader's":                {one, unlabelled(lease(namespace, "leader", server)), otherLabel},
+		"of the first of two":       {two, lease(namespace, "asp1-sidecar-b", server), ""},
+		"of the second of two":      {two, lease(namespace, "asp2-sidecar-b", "asp2"), ""},
+		"of the one by the other's": {two, lease(namespace, "asp1-sidecar-c", "asp2"), denied("tegata-sidecar-leases", "a sidecar may touch its own Leases only: their names begin with asp2-sidecar-")},
+	} {
+		t.Run(name, func(t *testing.T) { checkError(t, tc.client.Create(t.Context(), tc.lease), tc.want) })
+	}
 }
 
 // TestOthersKeepTheirLeases: the policy is about sidecars of Tegata, and nobody else.

@@ -75,12 +75,18 @@ func awaitPolicies(t *testing.T, env *testenv.Env) {
 // sidecarClient is a sidecar of a server: a client of its ServiceAccount, with what the manager permits it.
 func sidecarClient(t *testing.T, env *testenv.Env, namespace, server string) client.Client {
 	t.Helper()
-	return accountClient(t, env, namespace, server+"-sidecar",
-		rbacv1.PolicyRule{APIGroups: []string{"tegata.dev"}, Resources: []string{"relayusers"}, Verbs: []string{"get", "list", "watch"}},
-		// The manager permits patch only. The policy must hold an update, too.
-		rbacv1.PolicyRule{APIGroups: []string{"tegata.dev"}, Resources: []string{"relayusers/status"}, Verbs: []string{"patch", "update"}},
+	return accountClient(t, env, namespace, server+"-sidecar", sidecarRules(server)...)
+}
+
+// sidecarRules are what the manager permits the sidecars of a server, as far as the policies are about it.
+func sidecarRules(server string) []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{
+		{APIGroups: []string{"tegata.dev"}, Resources: []string{"relayusers"}, Verbs: []string{"get", "list", "watch"}},
+		// The manager does not permit update. The policy must hold it, too.
+		{APIGroups: []string{"tegata.dev"}, Resources: []string{"relayusers/status"}, Verbs: []string{"patch", "serve", "update"}},
+		{APIGroups: []string{"history.tegata.dev"}, Resources: []string{"accesslogs/records"}, ResourceNames: []string{server}, Verbs: []string{"create"}},
 		leaseRule,
-	)
+	}
 }
 
 // leaseRule has one verb that the manager does not permit.

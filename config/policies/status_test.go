@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -189,8 +190,11 @@ func TestSidecarStatusOfOtherServers(t *testing.T) {
 		want   string
 	}{
 		"its own":             {sidecarClient(t, env, namespace, server), server, ""},
-		"another":             {sidecarClient(t, env, namespace, "asp2"), "asp1-sidecar", statusDenied("this sidecar serves asp2: it may not write the status of users of another server")},
-		"one that begins so":  {sidecarClient(t, env, namespace, "asp1-sidecar"), server, statusDenied("this sidecar serves asp1-sidecar: it may not write the status of users of another server")},
+		"another":             {sidecarClient(t, env, namespace, "asp2"), "asp1-sidecar", statusDenied("this sidecar does not serve asp1-sidecar: it may not write the status of its users")},
+		"one that begins so":  {sidecarClient(t, env, namespace, "asp1-sidecar"), server, statusDenied("this sidecar does not serve asp1: it may not write the status of its users")},
+		"of an injected pod":  {accountClient(t, env, namespace, "relay", sidecarRules(server)...), server, ""},
+		"… for another":       {accountClient(t, env, namespace, "relay-2", sidecarRules("asp2")...), server, statusDenied("this sidecar does not serve asp1: it may not write the status of its users")},
+		"… that serves both":  {accountClient(t, env, namespace, "relay-3", append(sidecarRules("asp2"), sidecarRules(server)...)...), server, ""},
 		"the administrator's": {env.Client, server, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -211,19 +215,48 @@ func TestSidecarStatusOfOtherServers(t *testing.T) {
 	}
 }
 
-// TestManagerIsNotHeld: the manager resets what a sidecar may not.
-func TestManagerIsNotHeld(t *testing.T) {
+// TestInjectedSidecarIsHeld although its account has a name of the relay's choice.
+func TestInjectedSidecarIsHeld(t *testing.T) {
 	env := shared(t)
 	namespace := env.Namespace(t)
-	rule := leaseRule
-	rule.APIGroups, rule.Resources, rule.Verbs = []string{"tegata.dev"}, []string{"relayusers/status"}, []string{"patch"}
-	manager := accountClient(t, env, namespace, "tegata-manager", rule)
+	relay := accountClient(t, env, namespace, "relay", sidecarRules(server)...)
 	user := storedUser(t, env, namespace, server, settled())
-	_, err := statuspatch.Apply(t.Context(), manager, user, func(u *v1alpha1.RelayUser) {
-		binding.Release{Slot: v1alpha1.SlotPC, BindingID: "B-pc", RequestID: "INC-2", UID: "u-2", Now: at.Time}.Apply(&u.Status)
-		u.Status.Conditions = nil
-	})
-	checkError(t, err, "")
+	_, err := statuspatch.Apply(t.Context(), relay, user, func(u *v1alpha1.RelayUser) { u.Status.Conditions = nil })
+	checkError(t, err, managersOwn)
+}
+
+// TestManagersAreNotHeld: they reset what a sidecar may not, wherever they run.
+func TestManagersAreNotHeld(t *testing.T) {
+	env := shared(t)
+	namespace := env.Namespace(t)
+	for name, role := range map[string]string{"the manager in the relay's namespace": "tegata-manager", "an administrator there": "cluster-admin"} {
+		t.Run(name, func(t *testing.T) {
+			c := clusterRoleClient(t, env, namespace, role)
+			user := storedUser(t, env, namespace, server, settled())
+			_, err := statuspatch.Apply(t.Context(), c, user, func(u *v1alpha1.RelayUser) {
+				binding.Release{Slot: v1alpha1.SlotPC, BindingID: "B-pc", RequestID: "INC-2", UID: "u-2", Now: at.Time}.Apply(&u.Status)
+				u.Status.Conditions = nil
+			})
+			checkError(t, err, "")
+			own := unlabelled(generated(lease(namespace, "", server), "leader-"))
+			checkError(t, c.Create(t.Context(), own), "")
+		})
+	}
+}
+
+// clusterRoleClient is a client of a ServiceAccount of the namespace that has a ClusterRole there.
+func clusterRoleClient(t *testing.T, env *testenv.Env, namespace, role string) client.Client {
+	t.Helper()
+	config := env.ServiceAccountConfig(t, namespace, role)
+	subject := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: role}
+	if err := env.Client.Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: role}, Subjects: []rbacv1.Subject{subject},
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	awaitGrant(t, env, namespace, subject, leaseRule)
+	return newClient(t, env, config)
 }
 
 // storedUser makes a user of a server with a status.

@@ -34,8 +34,8 @@ func TestSidecarRights(t *testing.T) {
 	}
 	allow("tegata.dev", "relayusers", "", "", "get", "list", "watch")
 	allow("tegata.dev", "relayusers", "", "anyone", "get", "list", "watch")
-	allow("tegata.dev", "relayusers", "status", "", "patch")
-	allow("tegata.dev", "relayusers", "status", "anyone", "patch")
+	allow("tegata.dev", "relayusers", "status", "", "patch", "serve")
+	allow("tegata.dev", "relayusers", "status", "anyone", "patch", "serve")
 	allow("tegata.dev", "relayservers", "", serverName, "get", "list", "watch")
 	own := append(credential.SecretNames(serverName), serverName+"-keys", serverName+"-radius")
 	for _, name := range own {
@@ -55,7 +55,7 @@ func TestSidecarRights(t *testing.T) {
 		{group: "coordination.k8s.io", resource: "leases"}, {group: "rbac.authorization.k8s.io", resource: "roles"},
 		{group: "rbac.authorization.k8s.io", resource: "rolebindings"}, {resource: "users"}, {resource: "namespaces"},
 	} {
-		for _, verb := range []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "impersonate", "escalate", "bind"} {
+		for _, verb := range []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "impersonate", "escalate", "bind", "serve"} {
 			for _, name := range names {
 				if resource.resource != "secrets" && slices.Contains(own, name) {
 					continue
