@@ -38,7 +38,7 @@ func (c *cluster) installHistory(t *testing.T) {
 
 // startRelay starts a relay's pods, into which the sidecar is put.
 func (c *cluster) startRelay(t *testing.T) {
-	c.apply(t, "relay.yaml", "VERSION", version)
+	c.apply(t, "relay.yaml")
 	c.run(t, "kubectl -n "+namespace+" rollout status deployment/asp1 --timeout=3m")
 	c.run(t, "kubectl -n "+namespace+" wait pod/people --for=condition=Ready --timeout=1m")
 	c.run(t, "kubectl -n "+namespace+" wait relayserver/asp1 --for=condition=SidecarsLive --timeout=1m")
