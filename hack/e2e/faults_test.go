@@ -139,7 +139,7 @@ func (c *cluster) replaceSecrets(t *testing.T) {
 	c.eventually(t, "kubectl -n "+namespace+" get relayserver asp1 -o jsonpath='{.status.fingerprintKeyID}'", "k2027")
 	// By then each of them has logged in under both.
 	mark = c.goesOn(t, mark, loadUsers)
-	c.run(t, "kubectl -n "+namespace+" create -f -", strings.ReplaceAll(c.sample(t, "relayuser.yaml"), "name: taro\n", "name: saburo\n"))
+	c.run(t, "kubectl -n "+namespace+" create -f -", strings.Replace(c.sample(t, "relayuser.yaml"), "name: taro\n", "name: saburo\n", 1))
 	c.mustLogin(t, "saburo", "pc", "pc-of-saburo")
 	c.eventually(t, hana+"get relayuser saburo -o jsonpath='{.status.slots[*].binding.digest}'", "k2027:")
 	c.goesOn(t, mark, 1)
