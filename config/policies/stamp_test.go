@@ -130,8 +130,8 @@ func TestPoliciesTypeCheck(t *testing.T) {
 		}
 		return nil
 	})
-	if len(policies.Items) != 4 {
-		t.Errorf("%d policies, want 4", len(policies.Items))
+	if len(policies.Items) != 5 {
+		t.Errorf("%d policies, want 5", len(policies.Items))
 	}
 	for i := range policies.Items {
 		if checking := policies.Items[i].Status.TypeChecking; checking == nil || len(checking.ExpressionWarnings) > 0 {
