@@ -132,7 +132,7 @@ func setFromEnvironment(fs *pflag.FlagSet) error {
 	fs.VisitAll(func(f *pflag.Flag) {
 		name := "TEGATA_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value := os.Getenv(name)
-		if f.Changed || value == "" {
+		if f.Changed || value == "" || f.Name == "version" {
 			return
 		}
 		if err := fs.Set(f.Name, value); err != nil {

@@ -115,6 +115,58 @@ func TestOptionsThatAreTaken(t *testing.T) {
 	}
 }
 
+// TestOptionsFromTheEnvironment: as an injected sidecar has them, from labels and annotations that need not exist.
+func TestOptionsFromTheEnvironment(t *testing.T) {
+	for name, value := range map[string]string{
+		"TEGATA_SERVER": "asp1", "TEGATA_NAMESPACE": "relay", "TEGATA_IDENTITY": "pod-0", "TEGATA_LOGIN_ADDRESS": "",
+		"TEGATA_FORWARD_AUTH_ADDRESS": ":8295", "TEGATA_ALLOW_PLAINTEXT": "true", "TEGATA_TLS_CLIENT_CERTIFICATES": "",
+		"TEGATA_HASH_SLOTS": "4", "TEGATA_VERSION": "v1.2.3", "TEGATA_SERVICE_HOST": "10.0.0.1",
+	} {
+		t.Setenv(name, value)
+	}
+	o, err := parseOptions([]string{"--hash-slots=2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.server != "asp1" || o.identity != "pod-0" || o.loginAddress != "127.0.0.1:8293" || o.forwardAuthAddress != ":8295" || !o.allowPlaintext {
+		t.Errorf("got %+v", o)
+	}
+	if o.hashSlots != 2 {
+		t.Errorf("the flag was given, and %d hash slots were taken", o.hashSlots)
+	}
+	t.Setenv("TEGATA_HASH_SLOTS", "many")
+	t.Setenv("TEGATA_ALLOW_PLAINTEXT", "perhaps")
+	_, err = parseOptions(nil)
+	if err == nil || !strings.Contains(err.Error(), "TEGATA_HASH_SLOTS: ") || !strings.Contains(err.Error(), "TEGATA_ALLOW_PLAINTEXT: ") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestInjectedEnvironmentIsOfFlags: what injection sets that no flag is called like would be silently nothing.
+func TestInjectedEnvironmentIsOfFlags(t *testing.T) {
+	help, _, _ := runMain(t, "--help")
+	files, err := filepath.Glob("../../config/components/*/workload.yaml")
+	if err != nil || len(files) != 3 {
+		t.Fatalf("components: %v, %v", files, err)
+	}
+	for _, file := range append(files, "../../config/inject/sidecar.yaml") {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := regexp.MustCompile(`name: TEGATA_([A-Z_]+)`).FindAllSubmatch(content, -1)
+		if len(names) == 0 {
+			t.Errorf("%s sets nothing", file)
+		}
+		for _, name := range names {
+			flag := strings.ToLower(strings.ReplaceAll(string(name[1]), "_", "-"))
+			if !regexp.MustCompile(` --` + flag + `[ \[]`).MatchString(help) {
+				t.Errorf("%s: TEGATA_%s is of no flag", file, name[1])
+			}
+		}
+	}
+}
+
 func TestVersionNeedsNothingElse(t *testing.T) {
 	if _, err := parseOptions([]string{"--version"}); err != nil {
 		t.Error(err)

@@ -194,8 +194,8 @@ func TestOtherPodsDoNotWait(t *testing.T) {
 	if err := testenv.Apply(t.Context(), env.Client, "", "."); err != nil {
 		t.Fatal(err)
 	}
-	awaitInjection(t, env)
 	namespace := relayNamespace(t, env)
+	awaitInjection(t, env.Client, namespace)
 	if err := env.Client.Delete(t.Context(), &corev1.PodTemplate{ObjectMeta: metav1.ObjectMeta{Namespace: "tegata-system", Name: "tegata-sidecar"}}); err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ const (
 // What to do when the API server refuses the Lease: trying again does not mend it.
 const (
 	adviceUnauthorized = "Was the RelayServer re-created? Then its ServiceAccount is another one: restart the sidecar with a new token"
-	adviceForbidden    = "Check --server and --namespace, and that this is the ServiceAccount <server>-sidecar of that RelayServer"
+	adviceForbidden    = "Is there such a RelayServer? Check --server and --namespace, and that the pod bears the label tegata.dev/relay-server or runs as the ServiceAccount <server>-sidecar"
 )
 
 // KeeperOptions are what a Keeper needs.

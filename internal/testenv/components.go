@@ -17,11 +17,15 @@ const probeTimeout = 2 * time.Second
 // managerControllers are the controllers that make sense without nodes.
 var managerControllers = []string{
 	"clusterrole-aggregation-controller",
+	"deployment-controller",
 	"garbage-collector-controller",
+	"job-controller",
 	"namespace-controller",
+	"replicaset-controller",
 	"resourcequota-controller",
 	"root-ca-certificate-publisher-controller",
 	"serviceaccount-controller",
+	"statefulset-controller",
 	"ttl-after-finished-controller",
 	"validatingadmissionpolicy-status-controller",
 }
