@@ -88,7 +88,7 @@ func (c *cluster) deleteNamespace(t *testing.T) {
 	c.run(t, "kubectl create namespace gone && kubectl label namespace gone pod-security.kubernetes.io/enforce=restricted")
 	c.run(t, gone+"apply -k config/samples && "+gone+"create configmap tegata-history-ca --from-file=ca.crt=tls.crt")
 	c.run(t, gone+"wait relayserver/asp1 relayuser/taro --for=condition=Ready --timeout=1m")
-	c.applyIn(t, "gone", "relay.yaml", "replicas: 2", "replicas: 1")
+	c.deployRelay(t, "gone", "replicas: 2", "replicas: 1")
 	c.run(t, gone+"rollout status deployment/asp1 --timeout=2m")
 	body := fmt.Sprintf(`{"user":"taro","password":%q,"program":"viewer","viewer":"pc","fingerprint":"pc-of-taro"}`, password)
 	eventually(t, func() error {

@@ -38,7 +38,7 @@ func (c *cluster) installHistory(t *testing.T) {
 
 // startRelay starts a relay's pods, into which the sidecar is put.
 func (c *cluster) startRelay(t *testing.T) {
-	c.apply(t, "relay.yaml")
+	c.deployRelay(t, namespace)
 	c.run(t, "kubectl -n "+namespace+" rollout status deployment/asp1 --timeout=3m")
 	c.run(t, "kubectl -n "+namespace+" wait pod/people --for=condition=Ready --timeout=1m")
 	c.run(t, "kubectl -n "+namespace+" wait relayserver/asp1 --for=condition=SidecarsLive --timeout=1m")
@@ -51,6 +51,30 @@ func (c *cluster) startRelay(t *testing.T) {
 	if mounts != "" {
 		t.Errorf("the relay mounts %s", mounts)
 	}
+}
+
+// deployRelay applies the sample of a relay, with an image of the tests put in, and its Service.
+func (c *cluster) deployRelay(t *testing.T, in string, changes ...string) {
+	t.Helper()
+	relay := c.sample(t, "relay.yaml")
+	for from, to := range map[string]string{
+		"        image: registry.example.com/relay:1\n": `        image: registry.example.com/tegata-peers:e2e
+        imagePullPolicy: Never
+        command: [/peer, relay, ":8443", "http://127.0.0.1:8293"]
+        readinessProbe: {tcpSocket: {port: relay}, periodSeconds: 1}
+        # Whoever has not heard yet that this pod goes is still answered.
+        lifecycle: {preStop: {sleep: {seconds: 5}}}
+`,
+		"      # annotations: {tegata.dev/forward-auth-address: \"127.0.0.1:8295\"}\n": `      annotations: {tegata.dev/history-address: "https://tegata-history.tegata-system.svc"}
+`,
+	} {
+		if !strings.Contains(relay, from) {
+			t.Fatalf("config/samples/relay.yaml does not say %q", from)
+		}
+		relay = strings.Replace(relay, from, to, 1)
+	}
+	c.run(t, "kubectl -n "+in+" apply -f -", strings.NewReplacer(changes...).Replace(relay))
+	c.applyIn(t, in, "people.yaml")
 }
 
 // takeAway runs what the page says of it, and looks at what it says stays.
