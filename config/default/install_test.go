@@ -174,7 +174,11 @@ func podsAreAdmitted(t *testing.T, c *cluster, objects []*unstructured.Unstructu
 
 func podOf(t *testing.T, deployment *unstructured.Unstructured) *corev1.Pod {
 	t.Helper()
-	template, found, err := unstructured.NestedMap(deployment.Object, "spec", "template")
+	fields := []string{"spec", "template"}
+	if deployment.GetKind() == "PodTemplate" {
+		fields = fields[1:]
+	}
+	template, found, err := unstructured.NestedMap(deployment.Object, fields...)
 	if err != nil || !found {
 		t.Fatalf("%s has no template: %v", deployment.GetName(), err)
 	}

@@ -1,6 +1,8 @@
 package default_test
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -38,6 +40,34 @@ func TestEveryObjectSaysWhoseItIs(t *testing.T) {
 			t.Errorf("%s %s is in %s", object.GetKind(), object.GetName(), namespace)
 		}
 	}
+}
+
+// TestImagesReachTheSidecar that is put into pods: a kustomization of one's own names it like any other image.
+func TestImagesReachTheSidecar(t *testing.T) {
+	c := &cluster{binDir: programs(t)}
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	relative, err := filepath.Rel(dir, here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kustomization := "resources: [" + relative + "]\nimages:\n- {name: ghcr.io/tegata-dev/tegata-sidecar, newName: registry.example.com/sidecar, newTag: v9}\n"
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(kustomization), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range c.render(t, dir) {
+		if object.GetKind() != "PodTemplate" {
+			continue
+		}
+		if got := podOf(t, object).Spec.Containers[0].Image; got != "registry.example.com/sidecar:v9" {
+			t.Errorf("the image is %s", got)
+		}
+		return
+	}
+	t.Error("there is no PodTemplate")
 }
 
 // TestSelectorsMeetTheManager: a selector that is mistyped selects nothing, and nobody is told.

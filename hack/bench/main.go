@@ -46,6 +46,7 @@ var measurements = []measurement{
 	{"shards", "size of the Secrets with credentials", measureShards},
 	{"throughput", "logins a second against a bare loop of the hash", measureThroughput},
 	{"flood", "memory and refusals under 1,000 logins at once", measureFlood},
+	{"footprint", "memory and processor time of a sidecar, idle and busy, by users", measureFootprint},
 	{"coexist", "session checks during a flood of logins", measureCoexistence},
 	{"replies", "whether a denial's reply tells its reason by its time", measureReplies},
 	{"writes", "writes to the API server that a login waits for", measureWrites},

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -127,24 +128,21 @@ func (p *plane) newRelay(ctx context.Context, server *v1alpha1.RelayServer) (*re
 	return r, p.client.Create(ctx, secret)
 }
 
-// addUsers makes n users with the relay's password. Change may be nil.
+// addUsers makes n users with the relay's password, several at a time. Change may be nil.
 func (p *plane) addUsers(ctx context.Context, r *relay, n int, change func(i int, u *v1alpha1.RelayUser)) error {
-	uids := make([]types.UID, 0, n)
+	const atATime = 16
+	uids := make([]types.UID, n)
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(atATime)
 	for i := range n {
-		u := testenv.User(benchNamespace, r.user(i), r.name)
-		if change != nil {
-			change(i, u)
-		}
-		status := u.Status
-		if err := p.client.Create(ctx, u); err != nil {
-			return fmt.Errorf("make user: %w", err)
-		}
-		before := u.DeepCopy()
-		u.Status = status
-		if err := p.client.Status().Patch(ctx, u, client.MergeFrom(before)); err != nil {
-			return fmt.Errorf("patch user: %w", err)
-		}
-		uids = append(uids, u.UID)
+		group.Go(func() error {
+			var err error
+			uids[i], err = p.addUser(groupCtx, r, i, change)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
 	}
 	secrets, err := credentialSecrets(r.name, uids, r.hash)
 	if err != nil {
@@ -159,6 +157,23 @@ func (p *plane) addUsers(ctx context.Context, r *relay, n int, change func(i int
 		}
 	}
 	return nil
+}
+
+func (p *plane) addUser(ctx context.Context, r *relay, i int, change func(i int, u *v1alpha1.RelayUser)) (types.UID, error) {
+	u := testenv.User(benchNamespace, r.user(i), r.name)
+	if change != nil {
+		change(i, u)
+	}
+	status := u.Status
+	if err := p.client.Create(ctx, u); err != nil {
+		return "", fmt.Errorf("make user: %w", err)
+	}
+	before := u.DeepCopy()
+	u.Status = status
+	if err := p.client.Status().Patch(ctx, u, client.MergeFrom(before)); err != nil {
+		return "", fmt.Errorf("patch user: %w", err)
+	}
+	return u.UID, nil
 }
 
 // bind makes users that have logged in just now from the device that deviceOf tells.

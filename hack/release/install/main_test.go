@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,23 +49,28 @@ func imagesIn(value any) []string {
 }
 
 func TestImagesAreOfTheVersion(t *testing.T) {
-	for name, tc := range map[string]struct{ prefix, want string }{
-		"ours":            {"ghcr.io/tegata-dev/tegata-", "ghcr.io/tegata-dev/tegata-manager:v1.2.3"},
-		"copied to yours": {"registry.example.com:5000/mirror/tegata-", "registry.example.com:5000/mirror/tegata-manager:v1.2.3"},
+	for name, prefix := range map[string]string{
+		"ours":            "ghcr.io/tegata-dev/tegata-",
+		"copied to yours": "registry.example.com:5000/mirror/tegata-",
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &settings{root: "../../..", out: t.TempDir(), prefix: tc.prefix, version: "v1.2.3"}
+			s := &settings{root: "../../..", out: t.TempDir(), prefix: prefix, version: "v1.2.3"}
 			if err := run(s, t.Output()); err != nil {
 				t.Fatal(err)
 			}
-			for file := range variants {
+			for file, want := range map[string][]string{
+				// Deployments are run, and what the PodTemplate has is put into relays' pods.
+				"install.yaml":             {prefix + "manager:v1.2.3", prefix + "sidecar:v1.2.3"},
+				"install-before-1.36.yaml": {prefix + "manager:v1.2.3"},
+			} {
 				var images []string
 				for _, object := range rendered(t, s.out, file) {
-					if object["kind"] == "Deployment" {
+					if object["kind"] == "Deployment" || object["kind"] == "PodTemplate" {
 						images = append(images, imagesIn(object)...)
 					}
 				}
-				if diff := cmp.Diff([]string{tc.want}, images); diff != "" {
+				slices.Sort(images)
+				if diff := cmp.Diff(want, images); diff != "" {
 					t.Errorf("images in %s (-want +got):\n%s", file, diff)
 				}
 			}
