@@ -95,7 +95,7 @@ e2e: ## Tell the story in pods (KUBECONFIG=FILE LOAD='kind load image-archive â€
 .PHONY: kind-up
 kind-up: ## Start a cluster for `make e2e`, where there is kind and an engine (KIND_IMAGE=â€¦ for its version)
 	kind create cluster --name tegata-e2e --kubeconfig bin/kind.kubeconfig --wait 3m $(if $(KIND_IMAGE),--image '$(KIND_IMAGE)')
-	@echo "make e2e KUBECONFIG=bin/kind.kubeconfig LOAD='kind load image-archive --name tegata-e2e' RESTART_APISERVER='docker exec tegata-e2e-control-plane pkill -x kube-apiserver'"
+	@echo "make e2e KUBECONFIG=bin/kind.kubeconfig LOAD='kind load image-archive --name tegata-e2e' RESTART_APISERVER='docker exec tegata-e2e-control-plane pkill -KILL -x kube-apiserver'"
 
 .PHONY: kind-down
 kind-down: ## Take that cluster away

@@ -28,11 +28,11 @@ func TestInPods(t *testing.T) {
 		{"a namespace is deleted", (*cluster).deleteNamespace, false},
 		{"the relay is rolled", (*cluster).rollRelay, false},
 		{"credentials and keys are replaced", (*cluster).replaceSecrets, false},
+		{"the deleted namespace is gone", (*cluster).namespaceGone, false},
 		{"the history server is away", (*cluster).historyAway, false},
 		{"the API server is restarted", (*cluster).apiServerRestarted, false},
 		{"a sidecar runs out of memory", (*cluster).outOfMemory, false},
 		{"nothing is lost", (*cluster).nothingLost, false},
-		{"the deleted namespace is gone", (*cluster).namespaceGone, false},
 		{"taken away", (*cluster).takeAway, false},
 	} {
 		passed := t.Run(step.name, func(t *testing.T) { step.run(c, t) })

@@ -1,15 +1,25 @@
 package e2e
 
 import (
-	"slices"
 	"strings"
 	"testing"
 )
+
+// relaySample is a relay with its sidecar.
+const relaySample = "config/samples/relay.yaml"
 
 func (c *cluster) makeImages(t *testing.T) { c.section(t, readPage(t, "install.md"), "1. Images") }
 
 // install installs, and adds a relay with a user.
 func (c *cluster) install(t *testing.T) {
+	// "Put your relay's image into relay.yaml."
+	c.edit(t, relaySample, "        image: registry.example.com/relay:1\n", `        image: registry.example.com/tegata-peers:e2e
+        imagePullPolicy: Never
+        command: [/peer, relay, ":8443", "http://127.0.0.1:8293"]
+        readinessProbe: {tcpSocket: {port: relay}, periodSeconds: 1}
+        # Whoever has not heard yet that this pod goes is still answered.
+        lifecycle: {preStop: {sleep: {seconds: 5}}}
+`)
 	p := readPage(t, "install.md")
 	for _, title := range []string{"2. Apply", "3. Roles", "4. A relay"} {
 		c.section(t, p, title)
@@ -36,45 +46,23 @@ func (c *cluster) installHistory(t *testing.T) {
 	c.run(t, "kubectl -n "+systemNamespace+" rollout status deployment/tegata-history --timeout=2m")
 }
 
-// startRelay starts a relay's pods, into which the sidecar is put.
+// startRelay has the relay's sidecars tell the history, and looks at what was put into its pods.
 func (c *cluster) startRelay(t *testing.T) {
-	c.deployRelay(t, namespace)
+	annotation := block(t, readPage(t, "history.md").section(t, "Install it"), "yaml")
+	c.edit(t, relaySample, "      # annotations: {tegata.dev/forward-auth-address: \"127.0.0.1:8295\"}\n", annotation)
+	c.run(t, "kubectl -n "+namespace+" apply -f "+relaySample)
+	c.apply(t, "people.yaml")
 	c.run(t, "kubectl -n "+namespace+" rollout status deployment/asp1 --timeout=3m")
 	c.run(t, "kubectl -n "+namespace+" wait pod/people --for=condition=Ready --timeout=1m")
 	c.run(t, "kubectl -n "+namespace+" wait relayserver/asp1 --for=condition=SidecarsLive --timeout=1m")
-	names := c.run(t, "kubectl -n "+namespace+` get pods -l app=asp1 -o jsonpath='{range .items[*]}{.spec.initContainers[*].name}{"\n"}{end}'`)
-	if want := []string{"tegata-sidecar", "tegata-sidecar"}; !slices.Equal(strings.Fields(names), want) {
-		t.Errorf("init containers of the relay's pods: %q, want %q", strings.Fields(names), want)
-	}
+	// And the old ones have gone.
+	c.eventually(t, "kubectl -n "+namespace+` get pods -l app=asp1 -o jsonpath='{.items[*].spec.initContainers[*].name}.{.items[*].status.phase}'`,
+		"tegata-sidecar tegata-sidecar.Running Running")
 	// The relay does not have the token by which the sidecar reads hashes.
 	mounts := c.run(t, "kubectl -n "+namespace+` get pods -l app=asp1 -o jsonpath='{.items[*].spec.containers[*].volumeMounts[*].mountPath}'`)
 	if mounts != "" {
 		t.Errorf("the relay mounts %s", mounts)
 	}
-}
-
-// deployRelay applies the sample of a relay, with an image of the tests put in, and its Service.
-func (c *cluster) deployRelay(t *testing.T, in string, changes ...string) {
-	t.Helper()
-	relay := c.sample(t, "relay.yaml")
-	for from, to := range map[string]string{
-		"        image: registry.example.com/relay:1\n": `        image: registry.example.com/tegata-peers:e2e
-        imagePullPolicy: Never
-        command: [/peer, relay, ":8443", "http://127.0.0.1:8293"]
-        readinessProbe: {tcpSocket: {port: relay}, periodSeconds: 1}
-        # Whoever has not heard yet that this pod goes is still answered.
-        lifecycle: {preStop: {sleep: {seconds: 5}}}
-`,
-		"      # annotations: {tegata.dev/forward-auth-address: \"127.0.0.1:8295\"}\n": `      annotations: {tegata.dev/history-address: "https://tegata-history.tegata-system.svc"}
-`,
-	} {
-		if !strings.Contains(relay, from) {
-			t.Fatalf("config/samples/relay.yaml does not say %q", from)
-		}
-		relay = strings.Replace(relay, from, to, 1)
-	}
-	c.run(t, "kubectl -n "+in+" apply -f -", strings.NewReplacer(changes...).Replace(relay))
-	c.applyIn(t, in, "people.yaml")
 }
 
 // takeAway runs what the page says of it, and looks at what it says stays.

@@ -72,7 +72,7 @@ func commands(text string) []string {
 	var indented []string
 	for line := range strings.SplitSeq(fenced.ReplaceAllString(text, "")+"\n", "\n") {
 		if code, ok := strings.CutPrefix(line, "    "); ok {
-			indented = append(indented, code)
+			indented = append(indented, strings.TrimLeft(code, " ")) // one in a list is indented by more
 			continue
 		}
 		all = append(all, joined(indented)...)
@@ -97,7 +97,7 @@ func joined(lines []string) []string {
 		command = remark.ReplaceAllString(command, "")
 		cut, more := strings.CutSuffix(command, `\`)
 		if going {
-			all[len(all)-1] += strings.TrimLeft(cut, " ")
+			all[len(all)-1] += cut
 		} else {
 			all = append(all, cut)
 		}
