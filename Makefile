@@ -94,6 +94,19 @@ manifests: $(controller-gen) ## Generate the CRDs, the manager's role and the ch
 test: ## Run all tests on a real API server (PKG=./internal/authn/... for some)
 	@$(assets); PKG='$(PKG)' hack/test.sh $(TESTFLAGS)
 
+.PHONY: e2e
+e2e: ## Tell the story in pods (KUBECONFIG=FILE LOAD='kind load image-archive …')
+	@KUBECONFIG='$(KUBECONFIG)' LOAD='$(LOAD)' RESTART_APISERVER='$(RESTART_APISERVER)' hack/e2e/run.sh
+
+.PHONY: kind-up
+kind-up: ## Start a cluster for `make e2e`, where there is kind and an engine (KIND_IMAGE=… for its version)
+	kind create cluster --name tegata-e2e --kubeconfig bin/kind.kubeconfig --wait 3m $(if $(KIND_IMAGE),--image '$(KIND_IMAGE)')
+	@echo "make e2e KUBECONFIG=bin/kind.kubeconfig LOAD='kind load image-archive --name tegata-e2e' RESTART_APISERVER='docker exec tegata-e2e-control-plane pkill -KILL -x kube-apiserver'"
+
+.PHONY: kind-down
+kind-down: ## Take that cluster away
+	kind delete cluster --name tegata-e2e --kubeconfig bin/kind.kubeconfig
+
 .PHONY: lint
 lint: $(golangci-lint) ## Run the linters
 	$(golangci-lint) run

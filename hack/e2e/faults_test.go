@@ -1,0 +1,235 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// reset is what of a DeviceReset matters here.
+type reset struct {
+	Status struct {
+		Processed, Users, Cleared int
+		CompletionTime            time.Time
+	}
+}
+
+type lease struct {
+	Spec struct {
+		HolderIdentity string
+		AcquireTime    time.Time
+	}
+}
+
+// leaderKilled takes the leading manager away while it resets a thousand users. The other one brings it to its end:
+// each device is removed, and once.
+func (c *cluster) leaderKilled(t *testing.T) {
+	c.addUsers(t, "batch", batchUsers)
+	c.enroll(t, "batch", batchUsers)
+	var before, after lease
+	const get = "kubectl -n " + systemNamespace + " get lease tegata-manager -o json"
+	c.read(t, &before, get)
+	leader, _, _ := strings.Cut(before.Spec.HolderIdentity, "_")
+
+	c.run(t, "kubectl -n "+namespace+" create -f -", fmt.Sprintf(`{"apiVersion":"tegata.dev/v1alpha1","kind":"DeviceReset","metadata":{"name":"batch"},
+		"spec":{"selector":{"matchLabels":{"team":"batch"}},"maxUsers":%d,"slots":["pc"]}}`, batchUsers))
+	c.awaitProgress(t)
+	c.run(t, "kubectl -n "+systemNamespace+" delete pod "+leader+" --grace-period=0 --force")
+	c.run(t, "kubectl -n "+namespace+" wait devicereset/batch --for=condition=Complete --timeout=3m")
+
+	c.read(t, &after, get)
+	var r reset
+	c.read(t, &r, "kubectl -n "+namespace+" get devicereset batch -o json")
+	if after.Spec.HolderIdentity == before.Spec.HolderIdentity || !after.Spec.AcquireTime.Before(r.Status.CompletionTime) {
+		t.Errorf("led by %+v, then %+v, complete at %s: the leader was not killed in the middle", before.Spec, after.Spec, r.Status.CompletionTime)
+	}
+	if r.Status.Users != batchUsers || r.Status.Processed != batchUsers || r.Status.Cleared != batchUsers {
+		t.Errorf("the reset says %+v, want %d users cleared", r.Status, batchUsers)
+	}
+	slots := c.run(t, "kubectl -n "+namespace+` get relayusers -l team=batch -o jsonpath='{range .items[*]}{.status.slots[?(@.slot=="pc")].state} {.status.slots[?(@.slot=="pc")].handledResets[*].outcome}{"\n"}{end}' | sort | uniq -c`)
+	if strings.Join(strings.Fields(slots), " ") != fmt.Sprintf("%d Unregistered Cleared", batchUsers) {
+		t.Errorf("slots: %s, want each cleared once", slots)
+	}
+	c.run(t, "kubectl -n "+systemNamespace+" rollout status deployment/tegata-manager --timeout=2m")
+}
+
+// awaitProgress returns when the reset of the batch has begun, and is not at its end.
+func (c *cluster) awaitProgress(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	watch := exec.CommandContext(ctx, "kubectl", "-n", namespace, "get", "devicereset", "batch", "-w", "-o", `jsonpath={.status.processed}{"\n"}`)
+	watch.Env = c.env
+	out, err := watch.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := watch.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cancel(); _ = watch.Wait() }()
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if lines.Text() != "" && lines.Text() != "0" {
+			t.Logf("%s of %d users are done", lines.Text(), batchUsers)
+			return
+		}
+	}
+	t.Fatal("the reset does not begin")
+}
+
+// deleteNamespace deletes one with a relay in it, in which somebody has logged in. Nothing waits for that here.
+func (c *cluster) deleteNamespace(t *testing.T) {
+	const gone = "kubectl -n gone "
+	c.run(t, "kubectl create namespace gone && kubectl label namespace gone pod-security.kubernetes.io/enforce=restricted")
+	c.run(t, gone+"apply -k config/samples && "+gone+"create configmap tegata-history-ca --from-file=ca.crt=tls.crt")
+	c.run(t, gone+"wait relayserver/asp1 relayuser/taro --for=condition=Ready --timeout=1m")
+	c.run(t, gone+"apply -f "+relaySample)
+	c.applyIn(t, "gone", "people.yaml")
+	c.run(t, gone+"rollout status deployment/asp1 --timeout=2m")
+	body := fmt.Sprintf(`{"user":"taro","password":%q,"program":"viewer","viewer":"pc","fingerprint":"pc-of-taro"}`, password)
+	eventually(t, func() error {
+		out := c.exec(t, "people", "", "/usr/bin/curl", "-sS", "http://asp1.gone:8443/v1/login", "-H", "Content-Type: application/json", "-d", body)
+		if !strings.Contains(out, `"enrolled":true`) {
+			return fmt.Errorf("login: %s", out)
+		}
+		return nil
+	})
+	c.run(t, "kubectl delete namespace gone --wait=false")
+}
+
+// namespaceGone: nothing has held it up, and nobody else has noticed.
+func (c *cluster) namespaceGone(t *testing.T) {
+	c.run(t, "kubectl wait namespace/gone --for=delete --timeout=3m")
+	c.goesOn(t, 0, 1)
+	restarts := c.run(t, "kubectl -n "+systemNamespace+` get pods -l app.kubernetes.io/component=manager -o jsonpath='{.items[*].status.containerStatuses[*].restartCount}'`)
+	if restarts != "0 0" {
+		t.Errorf("the managers were started again: %s", restarts)
+	}
+}
+
+// rollRelay replaces all of the relay's pods. A device that is bound gets in all the while.
+func (c *cluster) rollRelay(t *testing.T) {
+	mark := c.goesOn(t, 0, 1)
+	c.run(t, "kubectl -n "+namespace+" rollout restart deployment/asp1")
+	c.run(t, "kubectl -n "+namespace+" rollout status deployment/asp1 --timeout=3m")
+	c.goesOn(t, mark, 40) // and until the last of the old ones has gone
+}
+
+// replaceSecrets gives people other hashes of their passwords, and the relay another key for digests, as
+// docs/relayserver.md has it.
+func (c *cluster) replaceSecrets(t *testing.T) {
+	mark := c.goesOn(t, 0, 1)
+	_, importing, _ := strings.Cut(readPage(t, "relayuser.md").section(t, "How to"), "### Import a password hash")
+	other := regexp.MustCompile(`\$argon2id\$[^"]*`).FindString(block(t, importing, "yaml"))
+	c.run(t, "kubectl -n "+namespace+` patch secret load-password --type=merge -p '{"stringData":{"passwordHash":"`+other+`"}}'`)
+	keys := 0
+	for _, command := range commands(readPage(t, "relayserver.md").section(t, "What it does not do")) {
+		if strings.HasPrefix(command, "kubectl patch secret asp1-keys") {
+			keys++
+			c.run(t, strings.Replace(command, "kubectl ", "kubectl -n "+namespace+" ", 1))
+		}
+	}
+	if keys != 2 {
+		t.Fatalf("docs/relayserver.md has %d commands for keys, want 2", keys)
+	}
+	c.eventually(t, "kubectl -n "+namespace+" get relayserver asp1 -o jsonpath='{.status.fingerprintKeyID}'", "k2027")
+	// By then each of them has logged in under both.
+	mark = c.goesOn(t, mark, loadUsers)
+	c.run(t, "kubectl -n "+namespace+" create -f -", strings.Replace(c.sample(t, "relayuser.yaml"), "name: taro\n", "name: saburo\n", 1))
+	c.mustLogin(t, "saburo", "pc", "pc-of-saburo")
+	c.eventually(t, hana+"get relayuser saburo -o jsonpath='{.status.slots[*].binding.digest}'", "k2027:")
+	c.goesOn(t, mark, 1)
+}
+
+// historyAway takes the history server away. Attempts wait with the sidecars, and that shows.
+func (c *cluster) historyAway(t *testing.T) {
+	const history = "kubectl -n " + systemNamespace + " scale deployment/tegata-history --replicas="
+	mark := c.goesOn(t, 0, 1)
+	c.run(t, history+"0")
+	c.run(t, "kubectl wait apiservice/v1alpha1.history.tegata.dev --for=condition=Available=False --timeout=2m")
+	if out, err := c.try(hana + "get accessrecords"); err == nil {
+		t.Errorf("who serves this?\n%s", out)
+	}
+	mark = c.goesOn(t, mark, 30)
+	if waiting, failures := c.metric(t, "app=asp1", "tegata_history_spooled_records"), c.metric(t, "app=asp1", "tegata_history_send_failures_total"); waiting < 20 || failures == 0 {
+		t.Errorf("%v records wait after %v failures, want those of 30 logins and some", waiting, failures)
+	}
+	c.run(t, history+"1")
+	c.run(t, "kubectl wait apiservice/v1alpha1.history.tegata.dev --for=condition=Available --timeout=2m")
+	c.goesOn(t, mark, 5)
+}
+
+// apiServerRestarted: bound devices log in all the while, and what comes after works.
+func (c *cluster) apiServerRestarted(t *testing.T) {
+	if c.restartAPIServer == "" {
+		t.Skip("NOT TESTED: no command was given that restarts the API server (RESTART_APISERVER)")
+	}
+	mark := c.goesOn(t, 0, 1)
+	c.run(t, c.restartAPIServer)
+	eventually(t, func() error { _, err := c.try("kubectl get --raw /readyz"); return err })
+	c.goesOn(t, mark, 40)
+	c.run(t, "kubectl -n "+namespace+" create -f -", `{"apiVersion":"tegata.dev/v1alpha1","kind":"DeviceReset","metadata":{"name":"afterwards"},"spec":{"userRef":{"name":"taro"},"slots":["pc"]}}`)
+	c.run(t, "kubectl -n "+namespace+" wait devicereset/afterwards --for=condition=Complete --timeout=2m")
+	c.mustRefuse(t, "taro", password, "pc", aPC)
+	c.mustLogin(t, "taro", "pc", "another-pc-0001")
+}
+
+// outOfMemory gives the gateways' sidecar less memory than it was told that it may use, and uses it.
+func (c *cluster) outOfMemory(t *testing.T) {
+	mark := c.goesOn(t, 0, 1)
+	c.run(t, "kubectl -n "+namespace+` patch deployment gateways --type=json -p '[
+		{"op":"add","path":"/spec/template/spec/containers/0/args/-","value":"--hash-slots=16"},
+		{"op":"replace","path":"/spec/template/spec/containers/0/resources/limits/memory","value":"96Mi"}]'`)
+	c.run(t, "kubectl -n "+namespace+" rollout status deployment/gateways --timeout=2m")
+	c.exec(t, "people", "", "/usr/bin/curl", "-sk", "--max-time", "20", "-Z", "--parallel-immediate", "--parallel-max", "60",
+		"https://gateways:8293/v1/login#[1-60]", "-H", "Content-Type: application/json",
+		"-d", `{"user":"nobody","password":"wrong-horse-battery","program":"viewer","viewer":"pc","fingerprint":"pc-of-nobody"}`)
+	c.eventually(t, "kubectl -n "+namespace+" get pods -l app=gateways -o jsonpath='{..lastState.terminated.reason}'", "OOMKilled")
+	c.run(t, "kubectl -n "+namespace+" rollout status deployment/gateways --timeout=2m")
+	c.run(t, "kubectl -n "+namespace+" wait pod -l app=gateways --for=condition=Ready --timeout=2m")
+	eventually(t, func() error {
+		status, header, body := c.browse(t, "-u", "saburo:"+password, "-H", "X-Tegata-Viewer: pc", "-H", "X-Tegata-Device: pc-of-saburo")
+		if status != "200" {
+			return fmt.Errorf("saburo: %s %s", header, body)
+		}
+		return nil
+	})
+	c.goesOn(t, mark, 5)
+}
+
+// nothingLost: of each login, whatever has happened since, there is one record.
+func (c *cluster) nothingLost(t *testing.T) {
+	all := c.logins(t)
+	eventually(t, func() error {
+		out, err := c.try(hana + `get accessrecords --field-selector since=2h -o jsonpath='{range .items[*]}{.correlationID}{"\n"}{end}'`)
+		if err != nil {
+			return err
+		}
+		kept := map[string]int{}
+		for id := range strings.FieldsSeq(out) {
+			kept[id]++
+		}
+		var missing []attempt
+		for _, a := range all {
+			if a.ID != "" && kept[a.ID] != 1 {
+				missing = append(missing, a)
+			}
+		}
+		if len(missing) > 0 {
+			return fmt.Errorf("%d of %d logins have not one record: %+v", len(missing), len(all), missing[:min(len(missing), 10)])
+		}
+		return nil
+	})
+	t.Logf("%d logins, as many records", len(all))
+	for _, selector := range []string{"app=asp1", "app=gateways"} {
+		if lost := c.metric(t, selector, "tegata_history_lost_records_total"); lost != 0 {
+			t.Errorf("sidecars of %s say that %v records are lost", selector, lost)
+		}
+	}
+	c.eventually(t, "kubectl -n "+namespace+` get relayserver asp1 -o jsonpath='{.status.conditions[?(@.type=="HistoryComplete")].status}'`, "True")
+}

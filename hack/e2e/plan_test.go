@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// adaptation is how a command of a page is run here, or why it is not. What is not named runs as it stands.
+type adaptation struct {
+	command string
+	run     string
+	why     string // of not running it
+}
+
+// version stands for the pages' v0.1.0.
+const version = "v0.0.0-e2e"
+
+// adaptations are those of docs/install.md and of docs/history.md. LOAD, ARCH and the like are variables.
+var adaptations = []adaptation{
+	{command: "make images VERSION=v0.1.0", run: `make images VERSION=v0.1.0 ARCH="$ARCH"`},
+	{command: "skopeo copy --all oci-archive:dist/images/tegata-manager.tar docker://registry.example.com/tegata-manager:v0.1.0",
+		why: "there is no registry"},
+	{command: "kind load image-archive dist/images/tegata-manager-amd64.tar",
+		run: `for each in manager sidecar history; do $LOAD "dist/images/tegata-$each-$ARCH.tar"; done`},
+	{command: "ctr -n k8s.io images import dist/images/tegata-manager-amd64.tar", why: "LOAD does it, whatever the cluster is"},
+	{command: "docker load -i dist/images/tegata-manager-amd64.tar", why: "LOAD does it, whatever the cluster is"},
+	{command: "kubectl apply --server-side -f dist/install.yaml",
+		run: `kubectl apply --server-side -f "dist/$INSTALL"`},
+	{command: "kubectl apply --server-side -f dist/install-before-1.36.yaml",
+		why: "the line above it has run, with the file that is for this cluster's version"},
+}
+
+// installation is what is run, section by section.
+var installation = []struct{ page, section string }{
+	{"install.md", "1. Images"},
+	{"install.md", "2. Apply"},
+	{"install.md", "3. Roles"},
+	{"install.md", "4. A relay"},
+	{"history.md", "Install it"},
+}
+
+// adapted is what is run for a command; nothing says that it is not.
+func adapted(command string) (run, why string) {
+	for _, a := range adaptations {
+		if a.command == command {
+			run, why = a.run, a.why
+			return strings.ReplaceAll(run, "v0.1.0", version), why
+		}
+	}
+	return strings.ReplaceAll(command, "v0.1.0", version), ""
+}
+
+// TestEveryCommandIsRun: no command of docs/install.md is forgotten, and none is excused that is not there.
+func TestEveryCommandIsRun(t *testing.T) {
+	covered := map[string]bool{}
+	var found []string
+	for _, part := range installation {
+		covered[part.page+"#"+part.section] = true
+		found = append(found, commands(readPage(t, part.page).section(t, part.section))...)
+	}
+	install := readPage(t, "install.md")
+	for _, title := range install.order {
+		if !covered["install.md#"+title] && len(commands(install.sections[title])) > 0 {
+			t.Errorf("docs/install.md has commands in the section %q, which nothing runs: add it to installation", title)
+		}
+	}
+	for _, a := range adaptations {
+		if !slices.Contains(found, a.command) {
+			t.Errorf("no page has the command %q any more: take it out of adaptations; there are:\n%s", a.command, strings.Join(found, "\n"))
+		}
+		if a.run == "" && a.why == "" {
+			t.Errorf("%q: neither how it is run nor why not", a.command)
+		}
+	}
+	if len(found) < 12 {
+		t.Errorf("only %d commands were found: are they in blocks?\n%s", len(found), strings.Join(found, "\n"))
+	}
+}
+
+func TestCommandsAreReadFromBlocks(t *testing.T) {
+	text := "Words.\n\n    $ make x\n    printed  text\n\n    kubectl a   # a remark\n    kubectl b \\\n        --c\n\n" +
+		"```sh\nkubectl d\n```\n```yaml\nno: command\n```\n| `kubectl e` then `kubectl f` | `kubectl g` |\n"
+	if diff := cmp.Diff([]string{"kubectl d", "make x", "kubectl a", "kubectl b --c"}, commands(text)); diff != "" {
+		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"kubectl e", "kubectl f"}, inTables(text)); diff != "" {
+		t.Errorf("commands in tables (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# The end-to-end tests in pods: `make e2e KUBECONFIG=FILE LOAD=COMMAND`. COMMAND is given the file of an image, and
+# loads it into the cluster's nodes: LOAD='kind load image-archive --name tegata-e2e'. RESTART_APISERVER, if given, is a
+# command that restarts the API server.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+if [ -z "${KUBECONFIG:-}" ] || [ -z "${LOAD:-}" ]; then
+  echo "usage: make e2e KUBECONFIG=FILE LOAD='kind load image-archive --name NAME' [RESTART_APISERVER=COMMAND]" >&2
+  exit 2
+fi
+export KUBECONFIG=$(realpath "$KUBECONFIG")
+missing=()
+for each in kubectl openssl curl nginx:nginx-light radclient:freeradius-utils; do
+  command -v "${each%%:*}" >/dev/null || missing+=("${each##*:}")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  echo "make e2e: missing: ${missing[*]} (packages of Debian); they are put into an image for pods" >&2
+  exit 1
+fi
+
+# What is in pods around Tegata: programs of this machine, and hack/e2e/peer.
+out=$PWD/bin/e2e
+mkdir -p "$out"
+(cd hack/release && CGO_ENABLED=0 go build -o "$out/peers" ./peers)
+CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$out/peer" ./hack/e2e/peer
+"$out/peers" --out "$out/peers.tar" --name registry.example.com/tegata-peers:e2e "$out/peer=/peer" \
+  "$(command -v nginx)=/usr/sbin/nginx" "$(command -v radclient)=/usr/bin/radclient" "$(command -v curl)=/usr/bin/curl" /usr/share/freeradius
+bash -euo pipefail -c "$LOAD \"\$0\"" "$out/peers.tar"
+
+TEGATA_E2E_LOAD=$LOAD TEGATA_E2E_RESTART_APISERVER=${RESTART_APISERVER:-} \
+  go test -count=1 -v -timeout=30m -run '^TestInPods$' ./hack/e2e
