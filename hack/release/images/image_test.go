@@ -161,7 +161,8 @@ func TestSize(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if t.Logf("%.1f MB", float64(unpacked)/1e6); unpacked > bounds[command] {
+		t.Logf("%.1f MB", float64(unpacked)/1e6)
+		if unpacked > bounds[command] {
 			t.Errorf("it is %d bytes, more than %d", unpacked, bounds[command])
 		}
 	})

@@ -97,6 +97,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: status
       type:
         namedType: com.github.tegata-dev.tegata.api.v1alpha1.DeviceResetStatus
+      default:
+        observedGeneration: -1
 - name: com.github.tegata-dev.tegata.api.v1alpha1.DeviceResetSpec
   map:
     fields:
@@ -150,6 +152,7 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: cleared
       type:
         scalar: numeric
+      default: 0
     - name: completionTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
@@ -509,6 +512,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: status
       type:
         namedType: com.github.tegata-dev.tegata.api.v1alpha1.RelayServerStatus
+      default:
+        observedGeneration: -1
 - name: com.github.tegata-dev.tegata.api.v1alpha1.RelayServerSpec
   map:
     fields:
@@ -562,6 +567,7 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: boundDevices
       type:
         scalar: numeric
+      default: 0
     - name: conditions
       type:
         list:
@@ -579,12 +585,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: liveSidecars
       type:
         scalar: numeric
+      default: 0
     - name: observedGeneration
       type:
         scalar: numeric
     - name: users
       type:
         scalar: numeric
+      default: 0
 - name: com.github.tegata-dev.tegata.api.v1alpha1.RelayUser
   map:
     fields:
@@ -603,6 +611,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: status
       type:
         namedType: com.github.tegata-dev.tegata.api.v1alpha1.RelayUserStatus
+      default:
+        observedGeneration: -1
 - name: com.github.tegata-dev.tegata.api.v1alpha1.RelayUserSpec
   map:
     fields:
