@@ -2,6 +2,7 @@ package prometheus_test
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"sigs.k8s.io/yaml"
 )
 
 // TestServiceMonitors: a selector that is mistyped selects nothing, and nobody is told.
@@ -45,14 +45,8 @@ func TestServiceMonitors(t *testing.T) {
 func TestPodMonitor(t *testing.T) {
 	monitor := &monitoringv1.PodMonitor{}
 	decode(t, manifests(t, ".")["PodMonitor tegata-sidecar"], monitor)
-	content, err := os.ReadFile("../samples/relay.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	relay := &appsv1.Deployment{}
-	if err := yaml.Unmarshal(content, relay); err != nil {
-		t.Fatal(err)
-	}
+	decode(t, manifests(t, withSidecar(t, "../samples/relay.yaml"))["Deployment asp1"], relay)
 	if !monitor.Spec.NamespaceSelector.Any {
 		t.Error("it looks in its own namespace only, where no relays are")
 	}
@@ -71,6 +65,34 @@ func TestPodMonitor(t *testing.T) {
 	if got := *endpoint.RelabelConfigs[1].Replacement; got != "tegata-sidecar" {
 		t.Errorf("it calls its job %s: the alerts do not know it", got)
 	}
+}
+
+// withSidecar is a directory with a kustomization that puts the sidecar into a manifest's pods. The policy that injects it
+// makes the same container, as a test of config/inject compares.
+func withSidecar(t *testing.T, manifest string) string {
+	t.Helper()
+	content, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	component, err := filepath.Abs("../components/sidecar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	component, err = filepath.Rel(dir, component)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string][]byte{
+		"relay.yaml":         content,
+		"kustomization.yaml": []byte("resources: [relay.yaml]\ncomponents: [" + component + "]\n"),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // TestNoPersonIsALabel of a metric: their number is bounded by relays, not by users, and monitoring is for more eyes
