@@ -45,14 +45,6 @@ func TestServiceMonitors(t *testing.T) {
 func TestPodMonitor(t *testing.T) {
 	monitor := &monitoringv1.PodMonitor{}
 	decode(t, manifests(t, ".")["PodMonitor tegata-sidecar"], monitor)
-	content, err := os.ReadFile("../samples/relay.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	relay := &appsv1.Deployment{}
-	if err := yaml.Unmarshal(content, relay); err != nil {
-		t.Fatal(err)
-	}
 	if !monitor.Spec.NamespaceSelector.Any {
 		t.Error("it looks in its own namespace only, where no relays are")
 	}
@@ -61,16 +53,37 @@ func TestPodMonitor(t *testing.T) {
 	if keep.Action != "keep" || keep.SourceLabels[0] != "__meta_kubernetes_pod_container_name" {
 		t.Fatalf("it does not keep sidecars only: %+v", keep)
 	}
-	sidecar := relay.Spec.Template.Spec.InitContainers[0]
-	if sidecar.Name != keep.Regex {
-		t.Errorf("it keeps containers called %s; the sample's is %s", keep.Regex, sidecar.Name)
-	}
-	if got := sidecar.Ports[0].ContainerPort; endpoint.PortNumber == nil || got != *endpoint.PortNumber {
-		t.Errorf("it scrapes the port %v; the sample's sidecar is at %d", endpoint.PortNumber, got)
+	for where, sidecar := range map[string]corev1.Container{
+		// config/inject puts the same into pods, which a test there compares.
+		"components/sidecar/workload.yaml": sidecarOf(t, "../components/sidecar/workload.yaml"),
+		"samples/central.yaml":             sidecarOf(t, "../samples/central.yaml"),
+	} {
+		if sidecar.Name != keep.Regex {
+			t.Errorf("it keeps containers called %s; that of %s is %q", keep.Regex, where, sidecar.Name)
+		}
+		if !slices.ContainsFunc(sidecar.Ports, func(p corev1.ContainerPort) bool { return p.ContainerPort == *endpoint.PortNumber }) {
+			t.Errorf("it scrapes the port %d; that of %s has %v", *endpoint.PortNumber, where, sidecar.Ports)
+		}
 	}
 	if got := *endpoint.RelabelConfigs[1].Replacement; got != "tegata-sidecar" {
 		t.Errorf("it calls its job %s: the alerts do not know it", got)
 	}
+}
+
+// sidecarOf is the first container of a file's Deployment, which is the first object in it.
+func sidecarOf(t *testing.T, path string) corev1.Container {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(content), "\n---\n")
+	deployment := &appsv1.Deployment{}
+	if err := yaml.Unmarshal([]byte(first), deployment); err != nil {
+		t.Fatal(err)
+	}
+	pod := deployment.Spec.Template.Spec
+	return append(pod.InitContainers, pod.Containers...)[0]
 }
 
 // TestNoPersonIsALabel of a metric: their number is bounded by relays, not by users, and monitoring is for more eyes
