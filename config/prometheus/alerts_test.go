@@ -59,6 +59,15 @@ var alertCases = map[string]alertCase{
 		"10m", []string{`up{job="tegata-sidecar",namespace="relays",pod="a"} 0x10`}, `job="tegata-sidecar",namespace="relays",pod="a"`,
 		[]string{`up{job="tegata-sidecar",namespace="relays",pod="a"} 1x10`, `up{job="other",namespace="relays",pod="a"} 0x10`}, "",
 	},
+	"TegataRestarts": {
+		"10m", []string{`process_start_time_seconds{job="tegata-sidecar",namespace="relays",pod="a"} 100x4 400x6`}, `job="tegata-sidecar",namespace="relays",pod="a"`,
+		// One that is rolled is another pod.
+		[]string{
+			`process_start_time_seconds{job="tegata-sidecar",namespace="relays",pod="a"} 100x4 stale`,
+			`process_start_time_seconds{job="tegata-sidecar",namespace="relays",pod="b"} _x3 400x6`,
+			`process_start_time_seconds{job="other",namespace="relays",pod="a"} 100x4 400x6`,
+		}, "",
+	},
 	"TegataServerWithoutSidecars": {
 		"10m", []string{`tegata_relayserver_live_sidecars{` + asp1 + `,pod="m1"} 0x10`, `tegata_relayserver_live_sidecars{` + asp1 + `,pod="m2"} 0x10`}, asp1,
 		// The one that stands by may lag.
@@ -79,6 +88,15 @@ var alertCases = map[string]alertCase{
 	"TegataServerNotReady": {
 		"5m", []string{`tegata_relayserver_condition{` + asp1 + `,type="Ready"} 0x5`}, asp1,
 		[]string{`tegata_relayserver_condition{` + asp1 + `,type="Ready"} 1x5`, `tegata_relayserver_condition{` + asp1 + `,type="SidecarsLive"} 0x5`}, "",
+	},
+	"TegataServerGone": {
+		"25m", []string{`tegata_relayserver_condition{` + asp1 + `,type="Ready",pod="m1"} 0x19 stale`, `up{job="tegata-manager",pod="m1"} 1x25`}, asp1,
+		// Nobody tells of it, or another does.
+		[]string{
+			`tegata_relayserver_condition{` + asp1 + `,type="Ready",pod="m1"} 1x19 stale`, `up{job="tegata-manager",pod="m1"} 1x19 0x6`,
+			`tegata_relayserver_condition{namespace="relays",server="asp2",type="Ready",pod="m1"} 1x19 stale`,
+			`tegata_relayserver_condition{namespace="relays",server="asp2",type="Ready",pod="m2"} 1x25`,
+		}, "",
 	},
 	"TegataRADIUSNotReady": {
 		"10m", []string{`tegata_relayserver_condition{` + asp1 + `,type="RADIUSReady"} 0x10`}, asp1,
@@ -129,6 +147,11 @@ var alertCases = map[string]alertCase{
 	"TegataHistoryRefusesSidecars": {
 		"30m", []string{`tegata_history_send_failures_total{` + asp1 + `,status="403"} 0+1x30`}, asp1 + `,status="403"`,
 		[]string{`tegata_history_send_failures_total{` + asp1 + `,status="503"} 0+1x30`}, "",
+	},
+	"TegataHistoryUnreachable": {
+		// It was away from the fifth to the sixth minute.
+		"9m", []string{`tegata_history_send_failures_total{` + asp1 + `,status="0"} 0x4 5 9 9x10`}, asp1,
+		[]string{`tegata_history_send_failures_total{` + asp1 + `,status="403"} 0+1x11`, `tegata_history_send_failures_total{` + asp1 + `,status="503"} 7x11`}, "",
 	},
 	"TegataHistoryDown": {
 		"10m", []string{`up{job="tegata-history",pod="h"} 0x10`}, `job="tegata-history",pod="h"`,

@@ -142,7 +142,7 @@ func checkExpressions(t *testing.T, expressions map[string]string) {
 // exported are the metrics that each program registers, with their labels, as tests of the programs have found.
 func exported(t *testing.T) map[string][]string {
 	t.Helper()
-	found := map[string][]string{"up": nil}
+	found := map[string][]string{"up": nil, "process_start_time_seconds": nil} // the second comes with the libraries
 	for _, program := range []string{"manager", "sidecar", "history"} {
 		content, err := os.ReadFile(filepath.Join("testdata", program+".txt"))
 		if err != nil {

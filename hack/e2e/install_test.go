@@ -40,15 +40,14 @@ func (c *cluster) install(t *testing.T) {
 }
 
 func (c *cluster) installHistory(t *testing.T) {
-	const deployment = "config/history-sqlite/deployment.yaml"
-	c.edit(t, deployment, "tegata-history:latest", "tegata-history:"+version)
 	c.section(t, readPage(t, "history.md"), "Install it")
 	c.run(t, "kubectl -n "+systemNamespace+" rollout status deployment/tegata-history --timeout=2m")
 }
 
 // startRelay has the relay's sidecars tell the history, and looks at what was put into its pods.
 func (c *cluster) startRelay(t *testing.T) {
-	annotation := block(t, readPage(t, "history.md").section(t, "Install it"), "yaml")
+	_, sidecars, _ := strings.Cut(readPage(t, "history.md").section(t, "Install it"), "Then tell the sidecars")
+	annotation := block(t, sidecars, "yaml")
 	c.edit(t, relaySample, "      # annotations: {tegata.dev/forward-auth-address: \"127.0.0.1:8295\"}\n", annotation)
 	c.run(t, "kubectl -n "+namespace+" apply -f "+relaySample)
 	c.apply(t, "people.yaml")

@@ -35,6 +35,8 @@ type stage struct {
 	hash     password.Hash
 	fresh    bool
 	keysLost bool
+	// keys replace testKeys.
+	keys     *fingerprint.Keyring
 	busy     error
 	during   func() // happens while a password is hashed
 	enroll   func(Enrollment) (decision.Outcome, error)
@@ -119,6 +121,9 @@ func (s *stage) Lookup(name string) (*Account, password.Hash) {
 func (s *stage) Device(f fingerprint.Fingerprint) decision.Device {
 	if s != nil && s.keysLost {
 		return decision.Device{}
+	}
+	if s != nil && s.keys != nil {
+		return s.keys.Device(f)
 	}
 	return testKeys.Device(f)
 }

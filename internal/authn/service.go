@@ -101,6 +101,8 @@ type login struct {
 	device  decision.Device
 	// bindingID is the binding that the device is admitted by, empty for none.
 	bindingID string
+	// bound is the digest under which it is bound, which may be by an older key; empty when it is registered now.
+	bound decision.Digest
 	// unproven is why the proof that the device offered does not hold, nil when it does or when there is none.
 	unproven error
 	result   Result
@@ -199,7 +201,16 @@ func (s *Service) decide(l *login, passwordOK bool) decision.Outcome {
 	if outcome.Verdict == decision.Allow && outcome.Slot != decision.SlotNone {
 		l.bindingID = l.account.BindingIDs[outcome.Slot]
 	}
+	l.recognised(outcome, l.user())
 	return outcome
+}
+
+// recognised notes by which digest a device was found to be the one that is bound.
+func (l *login) recognised(outcome decision.Outcome, user *decision.User) {
+	l.bound = ""
+	if outcome.Verdict == decision.Allow && outcome.Slot != decision.SlotNone {
+		l.bound = user.Slots[outcome.Slot].Digest
+	}
 }
 
 func (s *Service) input(l *login, passwordOK bool, user *decision.User) decision.Input {
@@ -237,7 +248,9 @@ func (s *Service) enroll(ctx context.Context, l *login) decision.Outcome {
 		Source:  l.attempt.Source,
 		Time:    s.now(),
 		Decide: func(u *decision.User) decision.Outcome {
-			return decision.Decide(s.input(l, true, u))
+			outcome := decision.Decide(s.input(l, true, u))
+			l.recognised(outcome, u)
+			return outcome
 		},
 	})
 	if err != nil {

@@ -258,7 +258,10 @@ func (s *Service) beginSession(l *login) error {
 	now := s.now()
 	expire := l.expireTime(now)
 	device := decision.Device{Kind: l.device.Kind}
-	if len(l.device.Digests) > 0 {
+	switch {
+	case l.bound != "": // the newest key's digest would not be known as that of the slot
+		device.Digests = []decision.Digest{l.bound}
+	case len(l.device.Digests) > 0:
 		device.Digests = l.device.Digests[:1]
 	}
 	live, token, err := s.sessions.Begin(session.Session{

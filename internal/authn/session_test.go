@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"bytes"
 	"net/netip"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tegata-dev/tegata/internal/decision"
+	"github.com/tegata-dev/tegata/internal/fingerprint"
 	"github.com/tegata-dev/tegata/internal/password"
 	"github.com/tegata-dev/tegata/internal/session"
 )
@@ -287,6 +289,63 @@ func TestABindingOnItsWay(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSessionsUnderAnOlderKey: when the keys are replaced, devices stay bound by digests under the older one. Whoever logs
+// in from one of them has a session that lives, as whoever registers now has.
+func TestSessionsUnderAnOlderKey(t *testing.T) {
+	for name, tc := range map[string]struct {
+		bound  int // the key under which the device is bound, none when it is negative
+		stored int // the key under which another sidecar has bound it a moment ago
+	}{
+		"bound under the current key":       {bound: 0},
+		"bound under an older key":          {bound: 1},
+		"registers now":                     {bound: -1},
+		"was registered by another sidecar": {bound: -1, stored: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			s.keys = replacedKeys(t)
+			f, err := fingerprint.ParseOpaque(ownDevice)
+			if err != nil {
+				t.Fatal(err)
+			}
+			digests := s.keys.Device(f).Digests
+			slot := func(key int) decision.SlotState {
+				if key < 0 {
+					return decision.SlotState{}
+				}
+				return decision.SlotState{State: decision.Registered, Digest: digests[key]}
+			}
+			s.account(func(a *Account) {
+				a.User.Slots[decision.SlotPC] = slot(tc.bound)
+				a.BindingIDs[decision.SlotPC] = "binding-1"
+			})
+			s.enroll = func(e Enrollment) (decision.Outcome, error) {
+				u := e.Account.User
+				if tc.stored != 0 {
+					u.Slots[decision.SlotPC] = slot(tc.stored)
+				}
+				outcome := e.Decide(&u)
+				s.account(func(a *Account) { a.User.Slots[decision.SlotPC] = slot(tc.stored) })
+				return outcome, nil
+			}
+			s.wantSession(t, s.admitted(t).Token, decision.ReasonNone)
+		})
+	}
+}
+
+// replacedKeys are those of a relay whose first key is not the current one any more.
+func replacedKeys(t *testing.T) *fingerprint.Keyring {
+	t.Helper()
+	data := fingerprint.NewSecretData()
+	data["fingerprint.anewone"] = bytes.Repeat([]byte{1}, 32)
+	data["fingerprint-current"] = []byte("anewone")
+	ring, err := fingerprint.ParseKeyring(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
 }
 
 // TestNoSessionWithoutKeys: a login that could not be followed by anything is denied.
