@@ -30,6 +30,12 @@ type reader struct {
 	log    logr.Logger
 }
 
+// Destroy leaves the Store to who has opened it.
+func (*reader) Destroy() {}
+
+// NamespaceScoped is true: what is read is where its RelayServer is.
+func (*reader) NamespaceScoped() bool { return true }
+
 // failed is the answer when the Store fails. Its words are for the log: they may tell of the database.
 func (r *reader) failed(ctx context.Context, doing string, err error) error {
 	if ctx.Err() != nil {
@@ -67,12 +73,6 @@ func (*records) New() runtime.Object { return &v1alpha1.AccessRecord{} }
 // NewList is an empty list.
 func (*records) NewList() runtime.Object { return &v1alpha1.AccessRecordList{} }
 
-// Destroy leaves the Store to who has opened it.
-func (*records) Destroy() {}
-
-// NamespaceScoped is true: a record is where its RelayServer is.
-func (*records) NamespaceScoped() bool { return true }
-
 // GetSingularName is the name of one.
 func (*records) GetSingularName() string { return "accessrecord" }
 
@@ -102,27 +102,36 @@ func (r *records) Get(ctx context.Context, name string, _ *metav1.GetOptions) (r
 
 // List is a page of records, newest first.
 func (r *records) List(ctx context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
+	asked, at, limit, err := r.asked(ctx, "accessrecords", recordSelectors, options)
+	if err != nil {
+		return nil, err
+	}
+	page, err := r.page(ctx, asked, at.Before, limit)
+	if err != nil {
+		return nil, err
+	}
+	return toList(page, at)
+}
+
+// asked is what a list asks for: what is selected, where its page begins, and how many there are on it at most.
+func (r *reader) asked(ctx context.Context, resource string, from selectors, options *metainternalversion.ListOptions) (*selected, *token, int, error) {
 	if options == nil {
 		options = &metainternalversion.ListOptions{}
 	}
 	namespace := genericrequest.NamespaceValue(ctx)
-	asked, err := recordSelectors.parse(namespace, options, r.now())
+	asked, err := from.parse(namespace, options, r.now())
 	if err != nil {
-		return nil, err
+		return nil, nil, 0, err
 	}
-	at, err := r.begin(ctx, request("accessrecords", namespace, options), options)
+	at, err := r.begin(ctx, request(resource, namespace, options), options)
 	if err != nil {
-		return nil, err
+		return nil, nil, 0, err
 	}
 	if options.Continue != "" {
 		asked.Since, asked.Until = at.Since, at.Until
 	}
 	at.Since, at.Until = asked.Since, asked.Until
-	page, err := r.page(ctx, asked, at.Before, pageSize(options))
-	if err != nil {
-		return nil, err
-	}
-	return toList(page, at)
+	return asked, at, pageSize(options), nil
 }
 
 // begin is where the page begins that a list asks for.

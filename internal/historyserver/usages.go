@@ -29,12 +29,6 @@ func (*usages) New() runtime.Object { return &v1alpha1.UserUsage{} }
 // NewList is an empty list.
 func (*usages) NewList() runtime.Object { return &v1alpha1.UserUsageList{} }
 
-// Destroy leaves the Store to who has opened it.
-func (*usages) Destroy() {}
-
-// NamespaceScoped is true: a user is where the RelayServer is.
-func (*usages) NamespaceScoped() bool { return true }
-
 // GetSingularName is the name of one.
 func (*usages) GetSingularName() string { return "userusage" }
 
@@ -58,15 +52,7 @@ func (u *usages) Get(ctx context.Context, name string, _ *metav1.GetOptions) (ru
 
 // List is a page of usages, in the order of names.
 func (u *usages) List(ctx context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
-	if options == nil {
-		options = &metainternalversion.ListOptions{}
-	}
-	namespace := genericrequest.NamespaceValue(ctx)
-	asked, err := usageSelectors.parse(namespace, options, u.now())
-	if err != nil {
-		return nil, err
-	}
-	at, err := u.begin(ctx, request("userusages", namespace, options), options)
+	asked, at, limit, err := u.asked(ctx, "userusages", usageSelectors, options)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +61,7 @@ func (u *usages) List(ctx context.Context, options *metainternalversion.ListOpti
 		return list, nil
 	}
 	query := history.UsageQuery{Namespace: asked.Namespace, Server: asked.Server, User: asked.name, After: at.After}
-	if list.Items, at.After, err = u.sums(ctx, query, pageSize(options)); err != nil {
+	if list.Items, at.After, err = u.sums(ctx, query, limit); err != nil {
 		return nil, err
 	}
 	for i := range list.Items {
