@@ -7,7 +7,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
@@ -15,7 +14,6 @@ import (
 	"github.com/tegata-dev/tegata/internal/binding"
 	"github.com/tegata-dev/tegata/internal/directory"
 	"github.com/tegata-dev/tegata/internal/endings"
-	"github.com/tegata-dev/tegata/internal/failures"
 	"github.com/tegata-dev/tegata/internal/liveness"
 	"github.com/tegata-dev/tegata/internal/password"
 	"github.com/tegata-dev/tegata/internal/session"
@@ -101,52 +99,6 @@ func (s sessionLog) fields(l *session.Live) []any {
 		fields = append(fields, "user", name)
 	}
 	return fields
-}
-
-// statusRecorder writes what authn records by package failures.
-type statusRecorder struct {
-	recorder *failures.Recorder
-	sidecar  string
-}
-
-func (s statusRecorder) Record(e authn.Event) {
-	account := failures.Account{
-		Name: e.Account.Name, UID: e.Account.UID,
-		Failing:   e.Account.LastFailure.After(e.Account.LastLogin),
-		LastLogin: e.Account.LastLogin,
-	}
-	slot := v1alpha1.Slot(e.Result.Slot.String())
-	if e.Result.Allowed() {
-		id := ""
-		if slot != "" {
-			id = e.Account.BindingIDs[e.Result.Slot]
-		}
-		s.recorder.Login(account, slot, id, e.Time)
-		return
-	}
-	s.recorder.Failure(account, s.failure(e, slot), e.FailureHistoryLimit)
-}
-
-func (s statusRecorder) failure(e authn.Event, slot v1alpha1.Slot) v1alpha1.LoginFailure {
-	at := metav1.NewTime(e.Time)
-	f := v1alpha1.LoginFailure{
-		Reason:        v1alpha1.Reason(e.Result.Reason.String()),
-		FirstTime:     at,
-		LastTime:      at,
-		Count:         1,
-		Slot:          slot,
-		Program:       v1alpha1.Program(e.Attempt.Program.String()),
-		MACAddress:    e.Attempt.MAC.String(),
-		Sidecar:       s.sidecar,
-		CorrelationID: e.Attempt.ID,
-	}
-	if e.Attempt.Source.IsValid() {
-		f.SourceAddress = e.Attempt.Source.String()
-	}
-	if len(e.Device.Digests) > 0 {
-		f.Digest = v1alpha1.DeviceDigest(e.Device.Digests[0])
-	}
-	return f
 }
 
 func registerGauges(r prometheus.Registerer, d *directory.Directory, k *liveness.Keeper, s *session.Sessions) {

@@ -87,7 +87,7 @@ func assemble(ctx context.Context, api client.WithWatch, o *options, registry pr
 		Enroller: enroller{binding.Enroller{
 			Client: api, Namespace: o.namespace, User: directory.DecisionUser, Stored: p.users.Advance,
 		}},
-		Recorder: statusRecorder{p.recorder, o.identity}, History: p.history.attempts(), Metrics: authn.NewMetrics(registry), Tracer: p.tracer, Log: log.WithName("login"),
+		Recorder: failures.Attempts{Recorder: p.recorder, Sidecar: o.identity}, History: p.history.attempts(), Metrics: authn.NewMetrics(registry), Tracer: p.tracer, Log: log.WithName("login"),
 	})
 	p.users.OnChange(p.service.ReviewUser)
 	registerGauges(registry, p.users, p.keeper, sessions)

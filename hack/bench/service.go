@@ -7,7 +7,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap/zapcore"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -36,7 +35,7 @@ func newRecordedService(d *directory.Directory, v authn.Verifier, log logr.Logge
 	})
 	service := authn.NewService(authn.Dependencies{
 		Directory: d, Verifier: v, Liveness: alwaysFresh{}, Metrics: authn.NewMetrics(registry), Log: log,
-		Recorder: gatherer{gathered}, History: h, Sessions: sessions,
+		Recorder: failures.Attempts{Recorder: gathered, Sidecar: "bench"}, History: h, Sessions: sessions,
 	})
 	return service, func() {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -60,31 +59,6 @@ func newLogger() logr.Logger {
 type alwaysFresh struct{}
 
 func (alwaysFresh) Fresh() bool { return true }
-
-// gatherer does what the sidecar's recorder of failures does, in memory.
-type gatherer struct{ *failures.Recorder }
-
-func (r gatherer) Record(e authn.Event) {
-	account := failures.Account{
-		Name: e.Account.Name, UID: e.Account.UID,
-		Failing: e.Account.LastFailure.After(e.Account.LastLogin), LastLogin: e.Account.LastLogin,
-	}
-	slot := v1alpha1.Slot(e.Result.Slot.String())
-	if e.Result.Allowed() {
-		r.Login(account, slot, e.Account.BindingIDs[e.Result.Slot], e.Time)
-		return
-	}
-	at := metav1.NewTime(e.Time)
-	f := v1alpha1.LoginFailure{
-		Reason: v1alpha1.Reason(e.Result.Reason.String()), FirstTime: at, LastTime: at, Count: 1, Slot: slot,
-		Program: v1alpha1.Program(e.Attempt.Program.String()), SourceAddress: e.Attempt.Source.String(),
-		Sidecar: "bench", CorrelationID: e.Attempt.ID,
-	}
-	if len(e.Device.Digests) > 0 {
-		f.Digest = v1alpha1.DeviceDigest(e.Device.Digests[0])
-	}
-	r.Failure(account, f, e.FailureHistoryLimit)
-}
 
 // unhashed does what a Verifier does but for the hash: it reads the stored one and normalises the password.
 type unhashed struct{ password string }
