@@ -11,7 +11,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -60,25 +59,17 @@ func startProgram(t *testing.T, env *testenv.Env, program string, args ...string
 	if err != nil {
 		t.Fatal(err)
 	}
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := testenv.WriteKubeconfig(kubeconfig, env.ServiceAccountConfig(t, "tegata-system", "tegata-history")); err != nil {
-		t.Fatal(err)
-	}
 	s := &server{t: t, env: env, place: place}
-	ctx, cancel := context.WithTimeout(t.Context(), soon)
-	defer cancel()
-	s.Process, err = env.ControlPlane.StartProcess(ctx, testenv.Command{
+	s.Process = env.Start(t, testenv.Command{
 		Name: "history-" + strconv.Itoa(place.Port), Path: program, Env: []string{runAs + "=history"},
 		Args: append([]string{
-			"--kubeconfig=" + kubeconfig, "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", place.Port),
+			"--kubeconfig=" + env.Kubeconfig(t, "tegata-system", "tegata-history"), "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", place.Port),
 			"--tls-cert-file=" + place.CertFile, "--tls-private-key-file=" + place.KeyFile,
 		}, args...),
 		Ready: func(context.Context) error { _, err := s.ask(http.MethodGet, "/readyz", nil); return err },
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Kill() })
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
 	if err := place.Register(ctx, env.Client, v1alpha1.GroupVersion); err != nil {
 		t.Fatal(err)
 	}
@@ -232,11 +223,7 @@ func (s *server) logsOnlyWhatMatters() {
 func TestMemory(t *testing.T) {
 	env := testenv.Shared(t)
 	ns := env.Namespace(t)
-	program := filepath.Join(t.TempDir(), "history")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build the program: %v\n%s", err, out)
-	}
-	s := startProgram(t, env, program, "--sqlite-dir="+t.TempDir())
+	s := startProgram(t, env, testenv.Program(t, "history"), "--sqlite-dir="+t.TempDir())
 	idle := s.resident()
 	const n = 10000
 	for from := 0; from < n; from += 1000 {

@@ -32,30 +32,16 @@ func startHistory(t *testing.T, env *testenv.Env) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := testenv.WriteKubeconfig(kubeconfig, env.ServiceAccountConfig(t, "tegata-system", "tegata-history")); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	process, err := env.ControlPlane.StartProcess(ctx, testenv.Command{
-		Name: "history", Path: program(t, "history"),
+	env.Start(t, testenv.Command{
+		Name: "history", Path: testenv.Program(t, "history"),
 		Args: []string{
-			"--kubeconfig=" + kubeconfig, "--sqlite-dir=" + t.TempDir(), "--retention-default=876000h",
+			"--kubeconfig=" + env.Kubeconfig(t, "tegata-system", "tegata-history"), "--sqlite-dir=" + t.TempDir(), "--retention-default=876000h",
 			"--bind-address=127.0.0.1", "--secure-port=" + place.URL[strings.LastIndexByte(place.URL, ':')+1:],
 			"--tls-cert-file=" + place.CertFile, "--tls-private-key-file=" + place.KeyFile,
 		},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			log, _ := os.ReadFile(process.LogPath())
-			t.Logf("log of the history server:\n%s", log)
-		}
-		_ = process.Kill()
-	})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	if err := place.Register(ctx, env.Client, historyv1alpha1.GroupVersion); err != nil {
 		t.Fatal(err)
 	}

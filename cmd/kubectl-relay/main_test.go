@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -12,13 +11,7 @@ import (
 // tests runs the tests of the package with a control plane.
 type tests struct{ *testing.M }
 
-func (t tests) Run() int {
-	code := testenv.Run(t.M)
-	if programs.dir != "" {
-		_ = os.RemoveAll(programs.dir)
-	}
-	return code
-}
+func (t tests) Run() int { return testenv.Run(t.M) }
 
 func TestMain(m *testing.M) {
 	testscript.Main(tests{m}, map[string]func(){

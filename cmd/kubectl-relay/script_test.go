@@ -1,17 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -135,83 +130,16 @@ func capture(script *testscript.TestScript, _ bool, args []string) {
 	script.Setenv(args[0], strings.TrimSpace(script.ReadFile("stdout")))
 }
 
-// programs are built once.
-var programs struct {
-	once sync.Once
-	dir  string
-	err  error
-}
-
-func program(t *testing.T, name string) string {
-	t.Helper()
-	programs.once.Do(func() {
-		if programs.dir, programs.err = os.MkdirTemp("", "tegata-kubectl-relay-"); programs.err != nil {
-			return
-		}
-		build := exec.Command("go", "build", "-o", programs.dir+"/", "./cmd/manager", "./cmd/history")
-		build.Dir = filepath.Join("..", "..")
-		if out, err := build.CombinedOutput(); err != nil {
-			programs.err = fmt.Errorf("build the programs: %w\n%s", err, out)
-		}
-	})
-	if programs.err != nil {
-		t.Fatal(programs.err)
-	}
-	return filepath.Join(programs.dir, name)
-}
-
 // startManager starts a manager for every namespace, as a cluster has it.
 func startManager(t *testing.T, env *testenv.Env) {
 	t.Helper()
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := testenv.WriteKubeconfig(kubeconfig, env.ServiceAccountConfig(t, "tegata-system", "tegata-manager")); err != nil {
-		t.Fatal(err)
-	}
-	probes := freeAddress(t)
-	path := program(t, "manager") // which may take longer to build than to start
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	process, err := env.ControlPlane.StartProcess(ctx, testenv.Command{
-		Name: "manager", Path: path,
+	probes := env.FreeAddress(t)
+	env.Start(t, testenv.Command{
+		Name: "manager", Path: testenv.Program(t, "manager"),
 		Args: []string{
-			"--kubeconfig=" + kubeconfig, "--leader-election-namespace=tegata-system",
+			"--kubeconfig=" + env.Kubeconfig(t, "tegata-system", "tegata-manager"), "--leader-election-namespace=tegata-system",
 			"--metrics-bind-address=0", "--health-probe-bind-address=" + probes,
 		},
-		Ready: func(ctx context.Context) error { return getOK(ctx, "http://"+probes+"/readyz") },
+		Ready: testenv.Answers("http://" + probes + "/readyz"),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("log of the manager: %s", process.LogPath())
-		}
-		_ = process.Kill()
-	})
-}
-
-func getOK(ctx context.Context, url string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return errors.New(response.Status)
-	}
-	return nil
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close() //nolint:errcheck // nothing was written
-	return strings.TrimSpace(listener.Addr().String())
 }

@@ -5,12 +5,8 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -30,15 +26,6 @@ const (
 	soon            = time.Minute
 )
 
-// program builds the manager once for all tests of the package.
-var program = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(buildDir, "manager")
-	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the manager: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
 // managerProcess is a manager as a cluster would run it: with its own service account and roles.
 type managerProcess struct {
 	*testenv.Process
@@ -47,47 +34,16 @@ type managerProcess struct {
 
 func startManager(t *testing.T, env *testenv.Env, args ...string) managerProcess {
 	t.Helper()
-	path, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := testenv.WriteKubeconfig(kubeconfig, env.ServiceAccountConfig(t, systemNamespace, "tegata-manager")); err != nil {
-		t.Fatal(err)
-	}
-	m := managerProcess{probes: freeAddress(t), metrics: freeAddress(t)}
-	command := testenv.Command{
-		Name: "manager-" + strings.TrimPrefix(m.probes, "127.0.0.1:"), Path: path,
+	m := managerProcess{probes: env.FreeAddress(t), metrics: env.FreeAddress(t)}
+	m.Process = env.Start(t, testenv.Command{
+		Name: "manager-" + strings.TrimPrefix(m.probes, "127.0.0.1:"), Path: testenv.Program(t, "manager"),
 		Args: append([]string{
-			"--kubeconfig", kubeconfig, "--leader-election-namespace", systemNamespace,
+			"--kubeconfig", env.Kubeconfig(t, systemNamespace, "tegata-manager"), "--leader-election-namespace", systemNamespace,
 			"--health-probe-bind-address", m.probes, "--metrics-bind-address", m.metrics,
 		}, args...),
-		Ready: func(ctx context.Context) error {
-			return getOK(ctx, http.DefaultClient, "http://"+m.probes+"/readyz", "")
-		},
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), soon)
-	defer cancel()
-	m.Process, err = env.ControlPlane.StartProcess(ctx, command)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := m.Kill(); err != nil {
-			t.Error(err)
-		}
+		Ready: testenv.Answers("http://" + m.probes + "/readyz"),
 	})
 	return m
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close() //nolint:errcheck // it only showed which port is free
-	return listener.Addr().String()
 }
 
 // getOK returns an error unless the reply is 200.

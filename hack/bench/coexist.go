@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/tegata-dev/tegata/internal/testenv"
 )
 
 // Bounds of the issue: "During a flood of 64 to 1,000 concurrent password logins, session checks keep p50 at most
@@ -44,7 +46,7 @@ func measureCoexistence(ctx context.Context, l *lab) (_ []Row, err error) {
 	if err := p.addUsers(ctx, r, coexistUsers, r.bind); err != nil {
 		return nil, err
 	}
-	gateway, err := freeAddress()
+	gateway, err := testenv.FreeAddress()
 	if err != nil {
 		return nil, err
 	}

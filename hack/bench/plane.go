@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -207,7 +206,7 @@ type sidecar struct {
 func (p *plane) startSidecar(ctx context.Context, relay string, flags ...string) (*sidecar, error) {
 	s := &sidecar{}
 	for _, address := range []*string{&s.address, &s.probes} {
-		free, err := freeAddress()
+		free, err := testenv.FreeAddress()
 		if err != nil {
 			return nil, err
 		}
@@ -251,13 +250,4 @@ func answers(ctx context.Context, urls ...string) error {
 		}
 	}
 	return nil
-}
-
-// freeAddress is one that nobody listened at a moment ago.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,7 +32,7 @@ func startManager(ctx context.Context, c *cluster) error {
 
 // startSidecar starts a sidecar as the service account that the manager made for it.
 func startSidecar(ctx context.Context, c *cluster) error {
-	probes, err := freeAddress()
+	probes, err := testenv.FreeAddress()
 	if err != nil {
 		return err
 	}
@@ -48,21 +46,6 @@ func startSidecar(ctx context.Context, c *cluster) error {
 	})
 	c.sidecarURL, c.probeURL = "http://"+entry.Address, "http://"+probes
 	return err
-}
-
-// freeAddress is one of the loopback interface on which nothing listens. Its port is below those that the
-// kernel gives away, so that nobody is likely to take it meanwhile, and below the control plane's.
-func freeAddress() (string, error) {
-	const lowest, highest, tries = 10000, 20000, 100
-	var err error
-	for range tries {
-		address := fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(highest-lowest))
-		var listener net.Listener
-		if listener, err = net.Listen("tcp4", address); err == nil {
-			return address, listener.Close()
-		}
-	}
-	return "", fmt.Errorf("find a free port: %w", err)
 }
 
 // programStart says how to start a program of the project, and as whom.

@@ -4,22 +4,17 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
@@ -35,38 +30,7 @@ const (
 	patience  = 60 * time.Second
 )
 
-func TestMain(m *testing.M) {
-	code := testenv.Run(m)
-	if programs.dir != "" {
-		_ = os.RemoveAll(programs.dir)
-	}
-	os.Exit(code)
-}
-
-// programs are the real manager and sidecar, built once.
-var programs struct {
-	once sync.Once
-	dir  string
-	err  error
-}
-
-func program(t *testing.T, name string) string {
-	t.Helper()
-	programs.once.Do(func() {
-		if programs.dir, programs.err = os.MkdirTemp("", "tegata-acceptance-"); programs.err != nil {
-			return
-		}
-		build := exec.Command("go", "build", "-o", programs.dir+"/", "./cmd/manager", "./cmd/sidecar", "./cmd/history")
-		build.Dir = filepath.Join("..", "..")
-		if out, err := build.CombinedOutput(); err != nil {
-			programs.err = fmt.Errorf("build the programs: %w\n%s", err, out)
-		}
-	})
-	if programs.err != nil {
-		t.Fatal(programs.err)
-	}
-	return filepath.Join(programs.dir, name)
-}
+func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
 
 // world is a namespace with a relay, a manager and sidecars.
 type world struct {
@@ -91,36 +55,23 @@ func newWorld(t *testing.T, env *testenv.Env, options ...func(*v1alpha1.RelaySer
 
 func (w *world) startManager() {
 	w.t.Helper()
-	probe := freeAddress(w.t)
-	config := w.env.ServiceAccountConfig(w.t, "tegata-system", "tegata-manager")
+	probe := w.env.FreeAddress(w.t)
 	w.manager = w.start(testenv.Command{
 		Name: "manager",
-		Path: program(w.t, "manager"),
+		Path: testenv.Program(w.t, "manager"),
 		Args: []string{
-			"--kubeconfig=" + w.kubeconfig(config), "--namespace=" + w.namespace, "--leader-elect=false",
+			"--kubeconfig=" + w.env.Kubeconfig(w.t, "tegata-system", "tegata-manager"), "--namespace=" + w.namespace, "--leader-elect=false",
 			"--metrics-bind-address=0", "--health-probe-bind-address=" + probe,
 		},
-		Ready: get("http://" + probe + "/readyz"),
+		Ready: testenv.Answers("http://" + probe + "/readyz"),
 	})
 }
 
-// start starts a process that ends with the test, and shows its log when the test fails.
+// start starts a process that ends with the test, with a log of its own.
 func (w *world) start(c testenv.Command) *testenv.Process {
 	w.t.Helper()
 	c.Name = fmt.Sprintf("%s-%d", c.Name, processes.Add(1))
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	p, err := w.env.ControlPlane.StartProcess(ctx, c)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() {
-		if w.t.Failed() {
-			w.t.Logf("log of %s: %s", c.Name, p.LogPath())
-		}
-		_ = p.Kill()
-	})
-	return p
+	return w.env.Start(w.t, c)
 }
 
 // sidecar is a running sidecar.
@@ -134,27 +85,17 @@ type sidecar struct {
 // startSidecar starts a sidecar as the service account that the manager made for it.
 func (w *world) startSidecar(flags ...string) *sidecar {
 	w.t.Helper()
-	s := &sidecar{name: fmt.Sprintf("pod-%d", len(w.sidecars)), url: freeAddress(w.t), probe: freeAddress(w.t)}
-	config := w.env.ServiceAccountConfig(w.t, w.namespace, serverName+"-sidecar")
+	s := &sidecar{name: fmt.Sprintf("pod-%d", len(w.sidecars)), url: w.env.FreeAddress(w.t), probe: w.env.FreeAddress(w.t)}
 	args := []string{
-		"--kubeconfig=" + w.kubeconfig(config), "--namespace=" + w.namespace, "--server=" + serverName,
+		"--kubeconfig=" + w.env.Kubeconfig(w.t, w.namespace, serverName+"-sidecar"), "--namespace=" + w.namespace, "--server=" + serverName,
 		"--identity=" + s.name, "--login-address=" + s.url, "--probe-address=" + s.probe,
 	}
 	s.Process = w.start(testenv.Command{
-		Name: "sidecar", Path: program(w.t, "sidecar"), Args: append(args, flags...),
-		Ready: get("http://" + s.probe + "/readyz"),
+		Name: "sidecar", Path: testenv.Program(w.t, "sidecar"), Args: append(args, flags...),
+		Ready: testenv.Answers("http://" + s.probe + "/readyz"),
 	})
 	w.sidecars = append(w.sidecars, s)
 	return s
-}
-
-func (w *world) kubeconfig(config *rest.Config) string {
-	w.t.Helper()
-	path := filepath.Join(w.t.TempDir(), "kubeconfig")
-	if err := testenv.WriteKubeconfig(path, config); err != nil {
-		w.t.Fatal(err)
-	}
-	return path
 }
 
 // addUser makes a user with the sample password and waits until it can log in.
@@ -371,32 +312,4 @@ func deviceReset(namespace, name, user string, slots ...v1alpha1.Slot) *v1alpha1
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec:       v1alpha1.DeviceResetSpec{UserRef: &v1alpha1.LocalReference{Name: user}, Slots: slots},
 	}
-}
-
-func get(url string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-		if err != nil {
-			return err
-		}
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		if response.StatusCode != http.StatusOK {
-			return errors.New(response.Status)
-		}
-		return nil
-	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // nothing was written
-	return l.Addr().String()
 }

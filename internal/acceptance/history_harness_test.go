@@ -28,9 +28,9 @@ func (w *world) startHistory(flags ...string) *historyServer {
 	must(w.t, err)
 	h := &historyServer{place: place}
 	h.Process = w.start(testenv.Command{
-		Name: "history", Path: program(w.t, "history"),
+		Name: "history", Path: testenv.Program(w.t, "history"),
 		Args: append([]string{
-			"--kubeconfig=" + w.kubeconfig(w.env.ServiceAccountConfig(w.t, home, name)), "--bind-address=127.0.0.1",
+			"--kubeconfig=" + w.env.Kubeconfig(w.t, home, name), "--bind-address=127.0.0.1",
 			fmt.Sprintf("--secure-port=%d", place.Port), "--tls-cert-file=" + place.CertFile, "--tls-private-key-file=" + place.KeyFile,
 		}, flags...),
 	})

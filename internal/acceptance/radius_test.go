@@ -72,7 +72,7 @@ func TestRADIUSStory(t *testing.T) {
 		s.Spec.RADIUS.Clients[0].DisconnectPort = new(int32(netip.MustParseAddrPort(gateway.LocalAddr().String()).Port()))
 	})
 
-	authentication, accounting := freeAddress(t), freeAddress(t)
+	authentication, accounting := w.env.FreeAddress(t), w.env.FreeAddress(t)
 	s := w.startSidecar("--radius-address="+authentication, "--radius-accounting-address="+accounting)
 	w.addUser("taro")
 	login := func(changes ...string) string {

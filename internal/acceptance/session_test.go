@@ -23,7 +23,7 @@ type gateway struct {
 
 func (w *world) startGateway(flags ...string) *gateway {
 	w.t.Helper()
-	address := freeAddress(w.t)
+	address := w.env.FreeAddress(w.t)
 	flags = append(flags, "--forward-auth-address="+address)
 	return &gateway{sidecar: w.startSidecar(flags...), auth: "http://" + address + "/v1/auth"}
 }

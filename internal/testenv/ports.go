@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"testing"
 )
 
 // Ports are taken from below the range that the kernel gives to outgoing connections, so that none of
 // those sits on the port of a server that is being restarted.
 const (
-	lowestPort  = 20000
+	lowestFree  = 10000
+	lowestPort  = 20000 // of the control plane, and what else is reserved
 	highestPort = 30000
 )
 
@@ -22,10 +24,32 @@ type port struct {
 	reservation net.PacketConn
 }
 
-func reservePort() (*port, error) {
+func reservePort() (*port, error) { return reserveBetween(lowestPort, highestPort) }
+
+// FreeAddress is one of the loopback interface on which nothing listens at present, by TCP or UDP. It is not reserved, but
+// nobody is likely to take it meanwhile.
+func FreeAddress() (string, error) {
+	p, err := reserveBetween(lowestFree, lowestPort)
+	if err != nil {
+		return "", err
+	}
+	return p.address(), p.release()
+}
+
+// FreeAddress is FreeAddress for a test.
+func (*Env) FreeAddress(t testing.TB) string {
+	t.Helper()
+	address, err := FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
+
+func reserveBetween(lowest, highest int) (*port, error) {
 	var failures []error
 	for range 100 {
-		p, err := tryPort(lowestPort + rand.IntN(highestPort-lowestPort))
+		p, err := tryPort(lowest + rand.IntN(highest-lowest))
 		if err == nil {
 			return p, nil
 		}

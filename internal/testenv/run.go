@@ -6,26 +6,25 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/tegata-dev/tegata/internal/testenv/sharing"
 )
 
 // errNotBuilt marks that the programs are absent, which skips tests in a developer's shell.
 var errNotBuilt = errors.New("no control plane")
 
 // shared is the Env of this test binary, started on the first use.
-var shared struct {
-	mu      sync.Mutex
-	managed bool // Run has been called, so someone stops it
-	env     *Env
-	err     error
+var shared = sharing.Shared[*Env]{
+	Package: "testenv",
+	Start:   func() (*Env, error) { return startEnv(Options{}) },
+	Stop:    (*Env).stop,
 }
 
 // running are the Envs that an interrupt has to stop.
@@ -39,52 +38,21 @@ var running struct {
 // os.Exit.
 func Run(m *testing.M) int {
 	log.SetLogger(logr.Discard()) // what a test wants to log, it passes to what it starts
-	shared.mu.Lock()
-	shared.managed = true
-	shared.mu.Unlock()
-
-	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		if _, ok := <-interrupted; ok {
-			stopAll()
-			os.Exit(130)
-		}
-	}()
-	code := m.Run()
-	signal.Stop(interrupted)
-	close(interrupted)
-	stopShared(code != 0)
-	return code
-}
-
-func stopShared(keepLogs bool) {
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	if shared.env == nil {
-		return
-	}
-	if err := shared.env.stop(keepLogs); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	shared.env, shared.err = nil, errors.New("the tests are over")
+	defer removePrograms()
+	return shared.Run(m, func() {
+		stopAll()
+		removePrograms()
+	})
 }
 
 // Shared is the control plane of this test binary, which the first call starts. Tests keep apart by
 // namespaces, and must not pause or kill it.
 func Shared(t testing.TB) *Env {
 	t.Helper()
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	if !shared.managed {
-		t.Fatal("testenv.Shared needs TestMain to call os.Exit(testenv.Run(m)), which stops it")
-	}
-	if shared.env == nil && shared.err == nil {
-		shared.env, shared.err = startEnv(Options{})
-	}
-	failOrSkip(t, shared.err)
-	shared.env.logPathsOnFailure(t)
-	return shared.env
+	env, err := shared.Get(t)
+	sharing.FailOrSkip(t, err, errNotBuilt)
+	env.logPathsOnFailure(t)
+	return env
 }
 
 // New is a control plane for this test alone, which it may pause, kill and restart. It ends with the test.
@@ -96,7 +64,7 @@ func NewWithControllers(t testing.TB) *Env { return newEnv(t, Options{Controller
 func newEnv(t testing.TB, options Options) *Env {
 	t.Helper()
 	env, err := startEnv(options)
-	failOrSkip(t, err)
+	sharing.FailOrSkip(t, err, errNotBuilt)
 	t.Cleanup(func() {
 		if err := env.stop(t.Failed()); err != nil {
 			t.Error(err)
@@ -104,18 +72,6 @@ func newEnv(t testing.TB, options Options) *Env {
 	})
 	env.logPathsOnFailure(t)
 	return env
-}
-
-// failOrSkip skips where the programs are absent, but in CI nothing is ever skipped.
-func failOrSkip(t testing.TB, err error) {
-	t.Helper()
-	switch {
-	case err == nil:
-	case errors.Is(err, errNotBuilt) && os.Getenv("CI") != "true":
-		t.Skip(err)
-	default:
-		t.Fatal(err)
-	}
 }
 
 func startEnv(options Options) (*Env, error) {
