@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -79,7 +80,7 @@ func (c *cluster) browse(t *testing.T, arguments ...string) (status, header, bod
 // cookie is what taro's PC gets when it logs in at the proxy, and the answer's body.
 func (c *cluster) cookie(t *testing.T, arguments ...string) (cookie, body string) {
 	t.Helper()
-	device := append(arguments, "-u", "taro:"+password, "-H", "X-Tegata-Viewer: pc", "-H", "X-Tegata-Device: "+aPC)
+	device := slices.Concat(arguments, []string{"-u", "taro:" + password, "-H", "X-Tegata-Viewer: pc", "-H", "X-Tegata-Device: " + aPC})
 	var header string
 	eventually(t, func() error { // until the sidecar has heard of trustedProxies
 		var status string
