@@ -1,11 +1,9 @@
 package inject_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -72,27 +70,9 @@ func TestWorkloads(t *testing.T) {
 // the policies are in force are refused or have no sidecar, so it is awaited.
 func controlled(t *testing.T) client.Client {
 	t.Helper()
-	binDir, err := testenv.BinDir()
-	if err != nil {
-		testenv.Shared(t) // skips or fails, as is right here
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cp, err := testenv.StartControlPlane(ctx, testenv.Options{BinDir: binDir, ControllerManager: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	c, err := client.New(cp.AdminConfig(), client.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range []string{"../crd/bases", "../policies", "."} {
-		if err := testenv.Apply(ctx, c, "", path); err != nil {
+	c := testenv.NewWithControllers(t).Client
+	for _, path := range []string{"../policies", "."} {
+		if err := testenv.Apply(t.Context(), c, "", path); err != nil {
 			t.Fatal(err)
 		}
 	}

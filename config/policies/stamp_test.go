@@ -1,7 +1,6 @@
 package policies_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -94,33 +93,15 @@ func testStampOfNames(t *testing.T, env *testenv.Env) {
 
 // TestPoliciesTypeCheck has the controller of Kubernetes look for fields that the kinds do not have.
 func TestPoliciesTypeCheck(t *testing.T) {
-	binDir, err := testenv.BinDir()
-	if err != nil {
-		testenv.Shared(t) // skips or fails, as is right here
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*activation)
-	defer cancel()
-	cp, err := testenv.StartControlPlane(ctx, testenv.Options{BinDir: binDir, ControllerManager: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	c, err := client.New(cp.AdminConfig(), client.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range []string{"../crd/bases", ".", "stamp"} {
-		if err := testenv.Apply(ctx, c, "", path); err != nil {
+	c := testenv.NewWithControllers(t).Client
+	for _, path := range []string{".", "stamp"} {
+		if err := testenv.Apply(t.Context(), c, "", path); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var policies admissionregistrationv1.ValidatingAdmissionPolicyList
 	testenv.Eventually(t, activation, func() error {
-		if err := c.List(ctx, &policies); err != nil {
+		if err := c.List(t.Context(), &policies); err != nil {
 			return err
 		}
 		for i := range policies.Items {

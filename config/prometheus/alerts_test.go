@@ -110,6 +110,20 @@ var alertCases = map[string]alertCase{
 		"30m", []string{`tegata_device_reset_oldest_unfinished_seconds{namespace="relays",reason="Enforcing"} 0+60x30`}, `namespace="relays",reason="Enforcing"`,
 		[]string{`tegata_device_reset_oldest_unfinished_seconds{namespace="relays",reason="WaitingForUser"} 0+60x30`}, "",
 	},
+	"TegataBindingsNotRestored": {
+		"10m", []string{`tegata_bindings_not_restored_users{pod="m1"} 2x10`, `tegata_bindings_not_restored_users{pod="m2"} 0x10`}, "",
+		[]string{`tegata_bindings_not_restored_users{pod="m1"} 2 0x10`}, "",
+	},
+	"TegataBindingRecordsBehind": {
+		"15m", []string{`tegata_binding_records_behind{pod="m1"} 1x15`, `tegata_binding_records_behind{pod="m2"} 0x15`}, "",
+		// Now one user, now another, each for a moment.
+		[]string{`tegata_binding_records_behind{pod="m1"} 1 1 1 0 1 1 1 0 1 1 1 0 1 1 1 0`}, "",
+	},
+	"TegataBindingsRestored": {
+		"10m", []string{`tegata_bindings_restored_total{pod="m1"} 0x5 1x5`}, "",
+		// A day ago there was a restore.
+		[]string{`tegata_bindings_restored_total{pod="m1"} 5x60`}, "50m",
+	},
 	"TegataRecordsLost": {
 		"10m", []string{`tegata_history_lost_records_total{` + asp1 + `,cause="full"} 0x5 1x5`}, asp1 + `,cause="full"`,
 		[]string{`tegata_history_lost_records_total{` + asp1 + `,cause="full"} 5x60`}, "50m",
@@ -146,6 +160,15 @@ var alertCases = map[string]alertCase{
 	"TegataHistoryStoreFails": {
 		"15m", []string{`tegata_history_batches_total{outcome="failed"} 0+1x15`}, "",
 		[]string{`tegata_history_batches_total{outcome="kept"} 0+1x15`, `tegata_history_batches_total{outcome="failed"} 0x15`}, "",
+	},
+	"TegataHistoryOverQuota": {
+		"30m", []string{`tegata_history_batches_total{pod="h",outcome="over-quota"} 0+1x30`, `tegata_history_batches_total{pod="h",outcome="kept"} 0+9x30`}, `pod="h"`,
+		// Once; and one that is busy.
+		[]string{`tegata_history_batches_total{pod="h",outcome="over-quota"} 0 3x30`, `tegata_history_batches_total{pod="h",outcome="busy"} 0+1x30`}, "",
+	},
+	"TegataHistoryClockOff": {
+		"10m", []string{`tegata_history_clock_offset_seconds{pod="h"} -400x10`}, `pod="h"`,
+		[]string{`tegata_history_clock_offset_seconds{pod="h"} 200x10`, `tegata_history_clock_offset_seconds{pod="i"} -200x10`}, "",
 	},
 	"TegataHistoryHousekeepingFails": {
 		"3h", []string{`tegata_history_housekeeping_total{task="retention",outcome="failed"} 0+1x180`}, `task="retention"`,

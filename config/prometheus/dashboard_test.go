@@ -149,6 +149,8 @@ func TestDashboardAnswersTheQuestions(t *testing.T) {
 		"is a server without live sidecars": "tegata_relayserver_live_sidecars",
 		"are credentials failing":           "tegata_relayusers",
 		"does a certificate expire":         "tegata_certificate_expiry_timestamp_seconds",
+		"are devices lost":                  "tegata_bindings_not_restored_users",
+		"would they be":                     "tegata_binding_records_behind",
 	} {
 		if !bytes.Contains(content, []byte(metric)) {
 			t.Errorf("%s? No panel has %s", question, metric)

@@ -1,16 +1,13 @@
 package rbac_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tegata-dev/tegata/internal/testenv"
@@ -87,27 +84,8 @@ func neverSelects(t *testing.T, c client.Client, name string) {
 // aggregatingCluster has the controller that puts roles together, and our roles.
 func aggregatingCluster(t *testing.T) client.Client {
 	t.Helper()
-	testenv.Shared(t) // skips where there is no control plane
-	binDir, err := testenv.BinDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cp, err := testenv.StartControlPlane(ctx, testenv.Options{BinDir: binDir, ControllerManager: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cp.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	c, err := client.New(cp.AdminConfig(), client.Options{Scheme: clientgoscheme.Scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := testenv.Apply(ctx, c, "tegata-system", "."); err != nil {
+	c := testenv.NewWithControllers(t).Client
+	if err := testenv.Apply(t.Context(), c, "tegata-system", "."); err != nil {
 		t.Fatal(err)
 	}
 	return c

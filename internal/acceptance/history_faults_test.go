@@ -191,7 +191,7 @@ func (l *load) verify(victims []*victim) {
 		return l.missing(records, settled)
 	})
 	l.t.Logf("%d answers, %d records, %d kills", len(l.told), len(records), kills)
-	l.compareTotals(records)
+	l.eventually(l.compareTotals)
 }
 
 func (l *load) missing(records []historyv1alpha1.AccessRecord, settled func(string, time.Time) bool) error {
@@ -218,11 +218,17 @@ func (l *load) missing(records []historyv1alpha1.AccessRecord, settled func(stri
 	return nil
 }
 
-// compareTotals adds up what the history adds up as records come, late, twice and out of order.
-func (l *load) compareTotals(records []historyv1alpha1.AccessRecord) {
-	l.t.Helper()
+// compareTotals adds up what the history adds up as records come, late, twice and out of order. One that comes between
+// the two questions is in the totals only.
+func (l *load) compareTotals() error {
+	records, err := l.records()
+	if err != nil {
+		return err
+	}
 	usages, err := l.usages()
-	must(l.t, err)
+	if err != nil {
+		return err
+	}
 	type total struct {
 		attempts, failures int64
 		connected          time.Duration
@@ -242,7 +248,8 @@ func (l *load) compareTotals(records []historyv1alpha1.AccessRecord) {
 	for user, sum := range want {
 		got := usages[user]
 		if (total{got.Attempts, got.Failures, got.ConnectedTime.Duration}) != sum {
-			l.t.Errorf("usage of %s is %+v, want %+v", user, got, sum)
+			return fmt.Errorf("usage of %s is %+v, want %+v", user, got, sum)
 		}
 	}
+	return nil
 }

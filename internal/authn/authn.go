@@ -7,16 +7,14 @@ package authn
 
 import (
 	"context"
-	"crypto/rand"
 	"net/netip"
 	"time"
-
-	"github.com/oklog/ulid/v2"
 
 	"github.com/tegata-dev/tegata/internal/decision"
 	"github.com/tegata-dev/tegata/internal/fingerprint"
 	"github.com/tegata-dev/tegata/internal/password"
 	"github.com/tegata-dev/tegata/internal/session"
+	"github.com/tegata-dev/tegata/internal/timedid"
 )
 
 // Attempt is one login as a listener received it.
@@ -221,10 +219,5 @@ type History interface {
 }
 
 // NewCorrelationID makes the id of what arrived at a time: a ULID, 26 characters. It holds that time, which who asked
-// knows, and 80 random bits. It must not hold a later time: a denial would tell by it how long its decision took.
-func NewCorrelationID(arrival time.Time) string {
-	var id ulid.ULID
-	_ = id.SetTime(ulid.Timestamp(arrival)) // fails after the year 10889
-	_, _ = rand.Read(id[6:])                // crypto/rand.Read never fails
-	return id.String()
-}
+// knows. It must not hold a later time: a denial would tell by it how long its decision took.
+func NewCorrelationID(arrival time.Time) string { return timedid.New(arrival) }

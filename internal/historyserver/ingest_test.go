@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -72,31 +71,19 @@ type reply struct {
 
 func (w *world) post(client *http.Client, p post) (got reply, body string) {
 	w.Helper()
-	url := fmt.Sprintf("%s/apis/history.tegata.dev/v1alpha1/namespaces/%s/accesslogs/%s/records", w.place.URL, p.namespace, p.server)
-	request, err := http.NewRequestWithContext(w.Context(), http.MethodPost, url, bytes.NewReader(p.body))
-	if err != nil {
-		w.Fatal(err)
+	header := http.Header{"Content-Type": {history.MediaType}}
+	if p.media != "" {
+		header.Set("Content-Type", p.media)
 	}
-	if p.media == "" {
-		p.media = history.MediaType
-	}
-	request.Header.Set("Content-Type", p.media)
 	if p.encoding != "" {
-		request.Header.Set("Content-Encoding", p.encoding)
+		header.Set("Content-Encoding", p.encoding)
 	}
 	if p.token != "" {
-		request.Header.Set("Authorization", "Bearer "+p.token)
+		header.Set("Authorization", "Bearer "+p.token)
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		w.Fatal(err)
-	}
-	return reply{response.StatusCode, response.Header.Get("Retry-After")}, string(text)
+	path := fmt.Sprintf("/apis/history.tegata.dev/v1alpha1/namespaces/%s/accesslogs/%s/records", p.namespace, p.server)
+	response, text := w.ask(client, http.MethodPost, path, header, p.body)
+	return reply{response.StatusCode, response.Header.Get("Retry-After")}, text
 }
 
 func encode(t *testing.T, records ...history.Record) []byte {
@@ -285,14 +272,10 @@ func TestIngest(t *testing.T) {
 			t.Error(err)
 		}
 		// Not by kubectl, which would try again for ten seconds.
-		read, err := w.client(w.certificate("admin", "system:masters")).Get(w.place.URL + "/apis/history.tegata.dev/v1alpha1/accessrecords")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer read.Body.Close()
-		told, err := io.ReadAll(read.Body)
-		if err != nil || read.StatusCode != http.StatusServiceUnavailable || strings.Contains(string(told), errDatabase.Error()) {
-			t.Errorf("a reader is told %s %s, %v", read.Status, told, err)
+		admin := w.client(w.certificate("admin", "system:masters"))
+		read, told := w.ask(admin, http.MethodGet, "/apis/history.tegata.dev/v1alpha1/accessrecords", nil, nil)
+		if read.StatusCode != http.StatusServiceUnavailable || strings.Contains(told, errDatabase.Error()) {
+			t.Errorf("a reader is told %s %s", read.Status, told)
 		}
 	})
 	t.Run("a path that can be no RelayServer's", func(t *testing.T) {

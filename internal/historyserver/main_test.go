@@ -1,6 +1,7 @@
 package historyserver
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -200,16 +201,8 @@ func (w *world) certificate(user string, groups ...string) tls.Certificate {
 // counted is a metric's value, of the line that begins so.
 func (w *world) counted(series string) float64 {
 	w.Helper()
-	response, err := w.client(w.certificate("admin", "system:masters")).Get(w.place.URL + "/metrics")
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		w.Fatal(err)
-	}
-	for line := range strings.SplitSeq(string(text), "\n") {
+	_, text := w.ask(w.client(w.certificate("admin", "system:masters")), http.MethodGet, "/metrics", nil, nil)
+	for line := range strings.SplitSeq(text, "\n") {
 		if value, ok := strings.CutPrefix(line, series+" "); ok {
 			n, err := strconv.ParseFloat(value, 64)
 			if err != nil {
@@ -219,6 +212,26 @@ func (w *world) counted(series string) float64 {
 		}
 	}
 	return 0
+}
+
+// ask makes a request, and reads all that is answered.
+func (w *world) ask(client *http.Client, method, path string, header http.Header, body []byte) (*http.Response, string) {
+	w.Helper()
+	request, err := http.NewRequestWithContext(w.Context(), method, w.place.URL+path, bytes.NewReader(body))
+	if err != nil {
+		w.Fatal(err)
+	}
+	request.Header = header
+	response, err := client.Do(request)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return response, string(text)
 }
 
 func (w *world) healthy(path string) error {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tegata-dev/tegata/internal/decision"
 	"github.com/tegata-dev/tegata/internal/password"
+	"github.com/tegata-dev/tegata/internal/timedid"
 )
 
 // ErrInvalid says that a string is no token of this server.
@@ -49,9 +50,7 @@ func (s *Session) Slot() decision.Slot {
 }
 
 // NewID makes the id of a session that begins at a time.
-func NewID(begin time.Time) string {
-	return ulid.MustNew(ulid.Timestamp(begin), ulid.DefaultEntropy()).String()
-}
+func NewID(begin time.Time) string { return timedid.New(begin) }
 
 // lowestID is not greater than any id of a session that begins at that time or later.
 func lowestID(begin time.Time) string {

@@ -375,6 +375,17 @@ func TestConcurrentUse(t *testing.T) {
 	}
 }
 
+// TestIDsTellNothingOfOthers: who has a session cannot reckon the id of the one that begins next.
+func TestIDsTellNothingOfOthers(t *testing.T) {
+	ids := make([]string, 64)
+	for i := range ids {
+		ids[i] = NewID(noon)
+	}
+	if slices.IsSorted(ids) {
+		t.Errorf("each is above the one before: %q", ids)
+	}
+}
+
 func TestEnded(t *testing.T) {
 	var e Ended
 	ids := make([]string, 40)

@@ -160,7 +160,7 @@ func TestRemovalIsStored(t *testing.T) {
 		}
 	}
 	stored := read(t, env, user)
-	want := v1alpha1.RelayUserStatus{Slots: []v1alpha1.SlotStatus{{Slot: v1alpha1.SlotPC, State: v1alpha1.SlotRegistered}}}
+	want := v1alpha1.RelayUserStatus{ObservedGeneration: user.Status.ObservedGeneration, Slots: []v1alpha1.SlotStatus{{Slot: v1alpha1.SlotPC, State: v1alpha1.SlotRegistered}}}
 	if diff := cmp.Diff(want, stored.Status); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}

@@ -24,6 +24,7 @@ var parts = []struct{ file, dir, without string }{
 	{file: "core", dir: "before-1.36"},
 	{file: "since-1.36", dir: "default", without: "before-1.36"},
 	{file: "history", dir: "history"},
+	{file: "prometheus", dir: "prometheus"},
 }
 
 // byKind are the files for objects of a kind, whatever part they are of.

@@ -147,6 +147,9 @@ var variants = map[string]struct {
 		[]string{"config/default", "hack/release/chart/testdata/history-cert-manager"},
 		"history: {enabled: true, tls: {source: cert-manager}}", newest,
 	},
+	"with the Prometheus operator": {
+		[]string{"config/default", "config/prometheus"}, "prometheus: {enabled: true}", newest,
+	},
 }
 
 // TestSameAsKustomize compares object by object. What differs on purpose is in allowed, and nowhere else.

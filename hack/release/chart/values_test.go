@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"helm.sh/helm/v4/pkg/action"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // TestLint is `helm lint --strict`.
@@ -97,7 +98,7 @@ func TestImages(t *testing.T) {
 // TestAnotherNamespace: nothing is left in, or speaks of, the one in config/.
 func TestAnotherNamespace(t *testing.T) {
 	for name, values := range map[string]string{
-		"generated":    "history: {enabled: true}",
+		"generated":    "history: {enabled: true}\nprometheus: {enabled: true}",
 		"cert-manager": "history: {enabled: true, store: postgres, tls: {source: cert-manager}}",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -123,6 +124,7 @@ func TestEverySwitch(t *testing.T) {
 crds: {enabled: false}
 since136: false
 networkPolicies: {enabled: false}
+prometheus: {enabled: true, labels: {release: stack}}
 image: {pullSecrets: [{name: pull}]}
 manager: &placed
   args: [--log-level=debug]
@@ -159,6 +161,13 @@ history:
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	for key, object := range all {
+		labels := (&unstructured.Unstructured{Object: object}).GetLabels()
+		watched := object["apiVersion"] == "monitoring.coreos.com/v1"
+		if (labels["release"] == "stack") != watched || labels["app.kubernetes.io/part-of"] != "tegata" {
+			t.Errorf("%s has the labels %v", key, labels)
 		}
 	}
 	spec, _ := all["PersistentVolumeClaim "+namespace+"/tegata-history"]["spec"].(map[string]any)

@@ -55,30 +55,45 @@ const maxRead = 2000
 
 // List is a page of records. See history.Store.
 func (s *Store) List(ctx context.Context, q history.Query) (history.Page, error) {
-	p := &pager{store: s, query: q, limit: min(max(q.Limit, 1), history.MaxPage)}
-	for _, text := range append(p.words(), q.Namespace, q.Server, q.User, q.Program, string(q.Result), q.Reason) {
+	for _, text := range append(wordsOf(&q.Filter), q.Namespace, q.Server, q.User, q.Program, string(q.Result), q.Reason) {
 		if !storable(text) {
 			return history.Page{}, nil
 		}
 	}
-	p.bounds()
-	err := s.reads.with(ctx, func(conn *pgxpool.Conn) error {
-		p.conn = conn
-		if err := s.refresh(ctx, conn); err != nil {
-			return err
+	page, err := s.listOnce(ctx, q)
+	for range maxTries - 1 {
+		if !isMonthMissing(err) { // it was dropped since the months were read
+			break
 		}
-		return p.run(ctx)
-	})
+		page, err = s.listOnce(ctx, q)
+	}
 	if err != nil {
 		return history.Page{}, fmt.Errorf("list records: %w", err)
 	}
-	return p.page(), nil
+	return page, nil
+}
+
+// listOnce reads a page from one snapshot. Between two of them a record may change its stream, and then nobody who has
+// read the streams before finds it.
+func (s *Store) listOnce(ctx context.Context, q history.Query) (history.Page, error) {
+	p := &pager{store: s, query: q, limit: min(max(q.Limit, 1), history.MaxPage)}
+	p.bounds()
+	err := s.reads.with(ctx, func(conn *pgxpool.Conn) error {
+		return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+			p.tx = tx
+			if err := s.refresh(ctx, tx); err != nil {
+				return err
+			}
+			return p.run(ctx)
+		})
+	})
+	return p.page(), err
 }
 
 // pager gathers a page: most often from the newest month, and from more and more at a time where matches are rare.
 type pager struct {
 	store *Store
-	conn  *pgxpool.Conn
+	tx    pgx.Tx
 	query history.Query
 	limit int
 
@@ -174,7 +189,7 @@ func (p *pager) months(ctx context.Context) ([][]run, error) {
 	}
 	oldest, newest := int32(monthOf(idTime(p.from))), int32(monthOf(idTime(p.before)))
 	if p.query.User == "" {
-		rows, err := p.conn.Query(ctx, `SELECT month, array_agg(stream), array_agg(records) FROM stream_months
+		rows, err := p.tx.Query(ctx, `SELECT month, array_agg(stream), array_agg(records) FROM stream_months
 			WHERE stream = ANY($1) AND month BETWEEN $2 AND $3 GROUP BY month ORDER BY month DESC`, idsOf(streams), oldest, newest)
 		return collectRuns(rows, err, func(id int32, records int64) []run { return []run{{stream: id, records: records}} })
 	}
@@ -182,7 +197,7 @@ func (p *pager) months(ctx context.Context) ([][]run, error) {
 	for _, s := range streams {
 		byServer[s.server] = append(byServer[s.server], run{stream: s.id})
 	}
-	rows, err := p.conn.Query(ctx, `SELECT month, array_agg(server), array_agg(attempts) FROM usage WHERE server = ANY($1) AND relay_user = $2
+	rows, err := p.tx.Query(ctx, `SELECT month, array_agg(server), array_agg(attempts) FROM usage WHERE server = ANY($1) AND relay_user = $2
 		AND month BETWEEN $3 AND $4 GROUP BY month ORDER BY month DESC`, slices.Collect(maps.Keys(byServer)), p.query.User, oldest, newest)
 	return collectRuns(rows, err, func(server int32, _ int64) []run { return byServer[server] })
 }
@@ -283,11 +298,11 @@ func (p *pager) readSome(ctx context.Context, runs []run, want int) (found []row
 	match := ""
 	if !p.query.Indexed() {
 		match = "WHERE page.n = (SELECT count(*) FROM page) OR " + matching(len(arguments)+1)
-		for _, word := range p.words() {
+		for _, word := range wordsOf(&p.query.Filter) {
 			arguments = append(arguments, word)
 		}
 	}
-	rows, err := p.conn.Query(ctx, fmt.Sprintf(`WITH read AS MATERIALIZED (
+	rows, err := p.tx.Query(ctx, fmt.Sprintf(`WITH read AS MATERIALIZED (
 			SELECT r.id, run.stream, run.rank, r.n = run.most AS last
 			FROM unnest($1::int[], $2::int[], $3::uuid[], $4::uuid[], $6::int[]) AS run(stream, most, lower, upper, rank)
 			CROSS JOIN LATERAL (SELECT r.id, row_number() OVER (ORDER BY r.id DESC) AS n FROM %s r
@@ -299,17 +314,13 @@ func (p *pager) readSome(ctx context.Context, runs []run, want int) (found []row
 		%s ORDER BY page.n`,
 		table, user, selected, table, match), arguments...)
 	if err == nil {
-		found, err = p.store.collect(ctx, p.conn, rows, &cut, &n)
-	}
-	if isMonthMissing(err) { // it was dropped since the months were read
-		return nil, 0, false, nil
+		found, err = p.store.collect(ctx, p.tx, rows, &cut, &n)
 	}
 	return found, n, cut, err
 }
 
-// words are those of the filter that no index knows, in the order of wordColumns.
-func (p *pager) words() []string {
-	f := &p.query.Filter
+// wordsOf are those of a filter that no index knows, in the order of wordColumns.
+func wordsOf(f *history.Filter) []string {
 	return []string{f.UserName, f.Viewer, f.Slot, f.Listener, f.SourceAddress, f.MACAddress, f.Destination, f.DeviceDigest}
 }
 

@@ -39,18 +39,7 @@ func TestDiskFull(t *testing.T) {
 		r.put(100)
 		r.written()
 		free := d.Fill(200 << 10)
-		for r.State().Lost == 0 {
-			r.put(10)
-			if r.next > 1e5 {
-				t.Fatal("the disk never is full")
-			}
-			eventually(t, func() error { // no faster than the disk
-				if r.queued() > queueSize/2 && r.line.obstacle() == Overrun {
-					return errors.New("the disk does not keep up")
-				}
-				return nil
-			})
-		}
+		r.overflow(10)
 		if cause := r.line.obstacle(); cause != DiskFailed {
 			t.Errorf("the obstacle is %s", cause)
 		}

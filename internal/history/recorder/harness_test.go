@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -264,6 +265,23 @@ func (r *running) settled() {
 		}
 		return nil
 	})
+}
+
+// overflow records until one is lost, no faster than the disk.
+func (r *running) overflow(count int) {
+	r.t.Helper()
+	for r.State().Lost == 0 {
+		r.put(count)
+		if r.next > 1e6 {
+			r.t.Fatal("there is no bound")
+		}
+		eventually(r.t, func() error {
+			if r.queued() > queueSize/2 && r.line.obstacle() == Overrun {
+				return errors.New("the disk does not keep up")
+			}
+			return nil
+		})
+	}
 }
 
 // written waits until nothing is in memory only.

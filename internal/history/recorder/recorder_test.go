@@ -183,18 +183,7 @@ func TestAwayForLong(t *testing.T) {
 			s := newServer(t)
 			s.answers(status(503))
 			r := run(t, s.client(), tc.o)
-			for r.State().Lost == 0 {
-				r.put(100)
-				if r.next > 1e6 {
-					t.Fatal("there is no bound")
-				}
-				eventually(t, func() error { // no faster than the disk
-					if r.queued() > queueSize/2 && r.line.obstacle() == Overrun {
-						return errors.New("the disk does not keep up")
-					}
-					return nil
-				})
-			}
+			r.overflow(100)
 			r.put(500)
 			if !r.Busy() {
 				t.Error("it does not say that it is full")

@@ -110,13 +110,7 @@ func TestCursors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, MinBytes)
 			s.put(3000)
-			b, err := s.Next(10, 1<<20)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Acknowledge(&b); err != nil {
-				t.Fatal(err)
-			}
+			s.take(10)
 			if err := os.WriteFile(s.path(cursorName), []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -140,13 +134,7 @@ func TestCursorAheadOfItsFile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, MinBytes)
 			s.put(10)
-			b, err := s.Next(10, 1<<20)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Acknowledge(&b); err != nil {
-				t.Fatal(err)
-			}
+			s.take(10)
 			if err := lose(s.path(segmentName(1))); err != nil {
 				t.Fatal(err)
 			}

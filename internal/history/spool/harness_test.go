@@ -70,6 +70,19 @@ func (s *stage) put(count int) {
 	}
 }
 
+// take reads and acknowledges a batch of so many records at most.
+func (s *stage) take(most int) Batch {
+	s.t.Helper()
+	b, err := s.Next(most, 1<<20)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.Acknowledge(&b); err != nil {
+		s.t.Fatal(err)
+	}
+	return b
+}
+
 // drain reads and acknowledges all.
 func (s *stage) drain() (numbers []uint64, damaged, missing int) {
 	s.t.Helper()

@@ -35,13 +35,7 @@ func TestSpoolOfAnother(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, MinBytes)
 			s.put(1000)
-			b, err := s.Next(1, 1<<20)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Acknowledge(&b); err != nil {
-				t.Fatal(err)
-			}
+			s.take(1)
 			if err := os.WriteFile(s.path(segmentName(9)), []byte("damaged"), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +43,7 @@ func TestSpoolOfAnother(t *testing.T) {
 			before := s.content()
 			theirs := s.o
 			theirs.Owner = owner
-			_, _, err = Open(theirs)
+			_, _, err := Open(theirs)
 			if !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), fmt.Sprintf("records of %q, not of %q", s.o.Owner, owner)) {
 				t.Errorf("got %v", err)
 			}

@@ -19,7 +19,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
-	"github.com/tegata-dev/tegata/internal/plugin/screen"
 	"github.com/tegata-dev/tegata/internal/plugin/shell"
 )
 
@@ -169,7 +168,7 @@ func (o *options) Run(ctx context.Context) error {
 		return o.Terminal.Printf("%s\n", o.Lang.Of("Nothing was changed (dry run).", "変更は行っていません（dry run）。"))
 	}
 	if o.dryRun == "none" {
-		if err := o.confirm(ctx); err != nil {
+		if err := o.Confirm(ctx, o.yes, o.Lang.Of("Apply these changes?", "入力された情報をシステムに反映させます。よろしいですか?")); err != nil {
 			return err
 		}
 	}
@@ -215,22 +214,6 @@ func lastMismatch(user *v1alpha1.RelayUser, slot v1alpha1.Slot) (string, error) 
 	}
 	return "", fmt.Errorf("no recent failure of %s is a DeviceMismatch in the slot %s: name the device with --next-device=DIGEST, "+
 		"as kubectl relay why shows it", user.Name, slot)
-}
-
-func (o *options) confirm(ctx context.Context) error {
-	if o.yes {
-		return nil
-	}
-	yes, err := screen.Confirm(ctx, o.In, o.ErrOut, o.Lang.Of("Apply these changes?", "入力された情報をシステムに反映させます。よろしいですか?"))
-	switch {
-	case errors.Is(err, screen.ErrNobody):
-		return shell.Usage(err)
-	case err != nil:
-		return err
-	case !yes:
-		return shell.Exitf(shell.Declined, "nothing was changed")
-	}
-	return nil
 }
 
 // create creates the DeviceReset. Its name is made here and not by the API server, so that a request that is sent

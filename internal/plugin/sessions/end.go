@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -10,14 +9,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tegata-dev/tegata/api/v1alpha1"
-	"github.com/tegata-dev/tegata/internal/plugin/screen"
 	"github.com/tegata-dev/tegata/internal/plugin/shell"
 )
 
 // endAll ends every session that began before now, by the API server's clock: a time in the future would end those
 // that begin later as well, and this machine's clock may be wrong.
 func (o *options) endAll(ctx context.Context, user *v1alpha1.RelayUser) error {
-	if err := o.confirm(ctx, user.Name); err != nil {
+	if err := o.Confirm(ctx, o.yes, o.Lang.Sprintf("End every session of %s?", "%s のセッションをすべて終了します。よろしいですか?", user.Name)); err != nil {
 		return err
 	}
 	now, err := o.nextSecond(ctx)
@@ -37,22 +35,6 @@ func (o *options) endAll(ctx context.Context, user *v1alpha1.RelayUser) error {
 	o.NoteGit(user, "spec.endSessionsBefore: "+at.Format(time.RFC3339))
 	return o.Terminal.Printf(o.Lang.Of("Every session of %s that began before %s ends now. The person can log in again.\n",
 		"%s の %s より前に始まったセッションを終了しました。再度ログインできます。\n"), user.Name, o.Lang.Time(o.Local(now)))
-}
-
-func (o *options) confirm(ctx context.Context, name string) error {
-	if o.yes {
-		return nil
-	}
-	yes, err := screen.Confirm(ctx, o.In, o.ErrOut, o.Lang.Sprintf("End every session of %s?", "%s のセッションをすべて終了します。よろしいですか?", name))
-	switch {
-	case errors.Is(err, screen.ErrNobody):
-		return shell.Usage(err)
-	case err != nil:
-		return err
-	case !yes:
-		return shell.Exitf(shell.Declined, "nothing was changed")
-	}
-	return nil
 }
 
 // nextSecond waits until the second of the API server's clock in which it was called is over, and returns the one

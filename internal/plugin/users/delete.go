@@ -72,7 +72,7 @@ func (d *deletion) Run(ctx context.Context) error {
 	if d.dryRun {
 		return d.Terminal.Printf("%s\n", d.Lang.Of("Nothing was changed (dry run).", "変更は行っていません（dry run）。"))
 	}
-	if err := d.confirm(ctx); err != nil {
+	if err := d.Confirm(ctx, d.yes, d.Lang.Of("Delete the user, and forget the devices?", "ユーザを削除し、端末認証情報を消去します。よろしいですか?")); err != nil {
 		return err
 	}
 	if err := d.forget(ctx, c, user); err != nil {
@@ -100,22 +100,6 @@ func (d *deletion) plan(user *v1alpha1.RelayUser) string {
 	}
 	return d.Lang.Sprintf("%s (login name %s, server %s) holds devices: %s.", "%s（ユーザ名 %s、中継管理サーバ %s）の登録済みの端末：%s",
 		user.Name, user.LoginName(), user.Spec.ServerRef.Name, strings.Join(bound, ", "))
-}
-
-func (d *deletion) confirm(ctx context.Context) error {
-	if d.yes {
-		return nil
-	}
-	yes, err := screen.Confirm(ctx, d.In, d.ErrOut, d.Lang.Of("Delete the user, and forget the devices?", "ユーザを削除し、端末認証情報を消去します。よろしいですか?"))
-	switch {
-	case errors.Is(err, screen.ErrNobody):
-		return shell.Usage(err)
-	case err != nil:
-		return err
-	case !yes:
-		return shell.Exitf(shell.Declined, "nothing was changed")
-	}
-	return nil
 }
 
 // forget annotates the user and waits until the record of the devices goes with it. If that does not come, it takes the

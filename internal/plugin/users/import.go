@@ -198,20 +198,8 @@ func (i *importing) tell(count int, one, several, japanese string) error {
 }
 
 func (i *importing) confirm(ctx context.Context, count int) error {
-	if i.yes {
-		return nil
-	}
-	yes, err := screen.Confirm(ctx, i.In, i.ErrOut, i.Lang.Sprintf(words.Plural(count, "Apply %d user to namespace %s?", "Apply %d users to namespace %s?"),
+	return i.Confirm(ctx, i.yes, i.Lang.Sprintf(words.Plural(count, "Apply %d user to namespace %s?", "Apply %d users to namespace %s?"),
 		"%d 件のユーザを名前空間 %s に反映させます。よろしいですか?", count, i.Namespace))
-	switch {
-	case errors.Is(err, screen.ErrNobody):
-		return shell.Usage(err)
-	case err != nil:
-		return err
-	case !yes:
-		return shell.Exitf(shell.Declined, "nothing was changed")
-	}
-	return nil
 }
 
 // each applies every line. Its error is problems, or one that is of no line, such as of RBAC.
