@@ -135,6 +135,14 @@ func TestLabelCountsWhenAPodIsMade(t *testing.T) {
 	}
 	checkRefused(t, patch(plain, `{"metadata":{"labels":{"tegata.dev/relay-server":"asp1"}}}`), late)
 	checkRefused(t, patch(relay, `{"metadata":{"labels":{"tegata.dev/relay-server":"asp2"}}}`), late)
+	status := func(pod *corev1.Pod, body string) error {
+		return env.Client.Status().Patch(t.Context(), pod, client.RawPatch("application/merge-patch+json", []byte(body)))
+	}
+	checkRefused(t, status(plain, `{"metadata":{"labels":{"tegata.dev/relay-server":"asp1"}}}`), late)
+	checkRefused(t, status(relay, `{"metadata":{"labels":{"tegata.dev/relay-server":"asp2"}}}`), late)
+	if err := status(relay, `{"status":{"phase":"Running"}}`); err != nil {
+		t.Errorf("what the kubelet tells: %v", err)
+	}
 	for what, body := range map[string]string{
 		"what is no concern of ours":   `{"metadata":{"annotations":{"tegata.dev/mistyped":"x"},"finalizers":["example.com/x"]}}`,
 		"the finalizer is taken again": `{"metadata":{"finalizers":null}}`,
