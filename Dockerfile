@@ -19,7 +19,7 @@ ARG TARGETOS
 ARG TARGETARCH
 RUN test -n "$COMMAND" || { echo "give --build-arg COMMAND=manager, sidecar or history" >&2; exit 1; }
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false -tags grpcnotrace \
-    -ldflags "-s -w -buildid= -X main.version=$VERSION" -o /command "./cmd/$COMMAND"
+    -gcflags 'k8s.io/api/...=-l' -ldflags "-s -w -buildid= -X main.version=$VERSION" -o /command "./cmd/$COMMAND"
 
 # It has certificate authorities, and a user nonroot of the same number as in the project's own images.
 FROM gcr.io/distroless/static-debian13:nonroot
