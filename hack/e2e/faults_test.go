@@ -142,18 +142,9 @@ func (c *cluster) rollRelay(t *testing.T) {
 func (c *cluster) replaceSecrets(t *testing.T) {
 	c.goesOn(t, 1)
 	before, _ := c.cookie(t)
-	_, importing, _ := strings.Cut(readPage(t, "relayuser.md").section(t, "How to"), "### Import a password hash")
-	other := regexp.MustCompile(`\$argon2id\$[^"]*`).FindString(block(t, importing, "yaml"))
-	c.run(t, "kubectl -n "+namespace+` patch secret load-password --type=merge -p '{"stringData":{"passwordHash":"`+other+`"}}'`)
-	keys := 0
-	for _, command := range commands(readPage(t, "relayserver.md").section(t, "What it does not do")) {
-		if strings.HasPrefix(command, "kubectl patch secret asp1-keys") {
-			keys++
-			c.run(t, strings.Replace(command, "kubectl ", "kubectl -n "+namespace+" ", 1))
-		}
-	}
-	if keys != 2 {
-		t.Fatalf("docs/relayserver.md has %d commands for keys, want 2", keys)
+	c.run(t, "kubectl -n "+namespace+` patch secret load-password --type=merge -p '{"stringData":{"passwordHash":"`+importedHash(t)+`"}}'`)
+	for _, command := range keyCommands(t) {
+		c.run(t, strings.Replace(command, "kubectl ", "kubectl -n "+namespace+" ", 1))
 	}
 	c.eventually(t, "kubectl -n "+namespace+" get relayserver asp1 -o jsonpath='{.status.fingerprintKeyID}'", "k2027")
 	// Sessions from devices that are bound under the former key live, whenever they began.
@@ -252,19 +243,18 @@ func (c *cluster) apiServerRestarted(t *testing.T) {
 // with what it had recorded, though nobody has taken that from it yet.
 func (c *cluster) outOfMemory(t *testing.T) {
 	c.goesOn(t, 1)
-	ids := regexp.MustCompile(`"correlationID":"(\w+)"`)
-	for i, count := range []int{5, 60} { // wrong logins of one name are throttled after ten
-		out := c.exec(t, "people", "", "/usr/bin/curl", "-sk", "--max-time", "20", "-Z", "--parallel-immediate", "--parallel-max", "60",
-			fmt.Sprintf("https://gateways:8293/v1/login#[1-%d]", count), "-H", "Content-Type: application/json",
-			"-d", fmt.Sprintf(`{"user":"nobody-%d","password":"wrong-horse-battery","program":"viewer","viewer":"pc","fingerprint":"pc-of-nobody"}`, i))
-		for _, id := range ids.FindAllStringSubmatch(out, -1) {
-			c.answered = append(c.answered, id[1])
-		}
-	}
+	c.flood(t, 5)
 	if len(c.answered) < 5 {
-		t.Errorf("%d of the flood were answered, want 5 at least", len(c.answered))
+		t.Fatalf("%d of 5 logins were answered", len(c.answered))
 	}
-	c.eventually(t, "kubectl -n "+namespace+" get pods -l app=gateways -o jsonpath='{..lastState.terminated.reason}'", "OOMKilled")
+	eventually(t, func() error {
+		out, err := c.try("kubectl -n " + namespace + " get pods -l app=gateways -o jsonpath='{..lastState.terminated.reason}'")
+		if err == nil && out != "OOMKilled" {
+			c.flood(t, 60)
+			err = fmt.Errorf("its last end: %q", out)
+		}
+		return err
+	})
 	c.alerted(t, "TegataRestarts", `job="tegata-sidecar"`)
 	c.run(t, "kubectl -n "+namespace+" rollout status deployment/gateways --timeout=2m")
 	c.run(t, "kubectl -n "+namespace+" wait pod -l app=gateways --for=condition=Ready --timeout=2m")
@@ -276,6 +266,20 @@ func (c *cluster) outOfMemory(t *testing.T) {
 		return nil
 	})
 	c.goesOn(t, 5)
+}
+
+// flood is so many wrong logins at once, each by a name of its own, for those of one name are throttled.
+func (c *cluster) flood(t *testing.T, count int) {
+	t.Helper()
+	var logins strings.Builder
+	for i := range count {
+		fmt.Fprintf(&logins, "next\nurl = https://gateways:8293/v1/login\ninsecure\nmax-time = 20\nheader = \"Content-Type: application/json\"\ndata = %q\n",
+			fmt.Sprintf(`{"user":"nobody-%d","password":"wrong-horse-battery","program":"viewer","viewer":"pc","fingerprint":"pc-of-nobody"}`, i))
+	}
+	out := c.exec(t, "people", strings.TrimPrefix(logins.String(), "next\n"), "/usr/bin/curl", "-s", "-Z", "--parallel-immediate", "--parallel-max", "60", "-K", "-")
+	for _, id := range regexp.MustCompile(`"correlationID":"(\w+)"`).FindAllStringSubmatch(out, -1) {
+		c.answered = append(c.answered, id[1])
+	}
 }
 
 // nothingLost: of each login, whatever has happened since, there is one record.
