@@ -225,6 +225,8 @@ func TestRecordComesLast(t *testing.T) {
 	w, _ := boundWorld(t)
 	backup := w.secret(bindingrecord.SecretName("asp1", "taro"))
 	w.delete(w.user("taro"))
+	w.create(testenv.User(w.namespace, "hanako", "asp1", testenv.WithPasswordSecret("taro-password")))
+	w.userReady("hanako") // by now the manager knows that taro is gone: before, it would write the record again
 	w.delete(backup)
 	w.create(w.taro())
 	w.holds("taro", "")

@@ -19,6 +19,8 @@ import (
 const (
 	// defaultAccount is that of every pod that names none.
 	defaultAccount = "default"
+	// sidecarContainer is what the policies let nothing but a sidecar be called.
+	sidecarContainer = "tegata-sidecar"
 	// maxPodAccounts bounds the RoleBinding of a server. One is what a relay needs.
 	maxPodAccounts = 100
 	// manyPods is from how many pods on that are new it is cheaper to list them all.
@@ -47,7 +49,7 @@ func (r *podReconciler) learn(ctx context.Context, server types.NamespacedName, 
 		if err != nil {
 			return fmt.Errorf("get pod %s/%s: %w", server.Namespace, name, err)
 		}
-		memory.accounts[pod.UID] = pod.Spec.ServiceAccountName
+		memory.accounts[pod.UID] = accountOf(pod)
 	}
 	return nil
 }
@@ -61,12 +63,21 @@ func (r *podReconciler) learnAll(ctx context.Context, server types.NamespacedNam
 			return fmt.Errorf("list pods of %s: %w", server, err)
 		}
 		for i := range page.Items {
-			memory.accounts[page.Items[i].UID] = page.Items[i].Spec.ServiceAccountName
+			memory.accounts[page.Items[i].UID] = accountOf(&page.Items[i])
 		}
 		if page.Continue == "" {
 			return nil
 		}
 	}
+}
+
+// accountOf is as whom a pod's sidecar runs, nobody where the pod has none: a label can be put on a pod that is there,
+// where the policies are not, or by requests that they do not see.
+func accountOf(pod *corev1.Pod) string {
+	if slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == sidecarContainer }) {
+		return pod.Spec.ServiceAccountName
+	}
+	return ""
 }
 
 // grant binds the accounts of the pods to the Role of the server's sidecars, and returns how long until one may have
@@ -151,7 +162,7 @@ func boundAccounts(stored *rbacv1.RoleBinding) []string {
 
 // withGrace adds to the accounts that are wanted those that are bound and were wanted a moment ago: between the pods of
 // one version and those of the next there may be none. It notes in absent since when, and returns how long until the
-// next is to go.
+// next is to go. Those that are wanted come first where there are as many as a RoleBinding may bind.
 func withGrace(bound, wanted []string, absent map[string]time.Time, now time.Time, grace time.Duration) ([]string, time.Duration) {
 	accounts, wait := slices.Clone(wanted), time.Duration(0)
 	for account := range absent {
@@ -166,7 +177,7 @@ func withGrace(bound, wanted []string, absent map[string]time.Time, now time.Tim
 		if _, noted := absent[account]; !noted {
 			absent[account] = now
 		}
-		if left := grace - now.Sub(absent[account]); left > 0 {
+		if left := grace - now.Sub(absent[account]); left > 0 && len(accounts) < maxPodAccounts {
 			accounts = append(accounts, account)
 			wait = earliest(wait, left)
 		}

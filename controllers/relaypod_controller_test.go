@@ -130,6 +130,32 @@ func TestPodsAccountMayWhatTheSidecarMay(t *testing.T) {
 	}
 }
 
+// TestLabelWithoutSidecarGivesNothing: a Binding puts its labels on the pod, which the policies do not see.
+func TestLabelWithoutSidecarGivesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.create(testenv.Server(w.namespace, "asp1"))
+	w.create(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "web"}})
+	web := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "web"},
+		Spec: corev1.PodSpec{
+			ServiceAccountName: "web", AutomountServiceAccountToken: new(bool),
+			InitContainers: []corev1.Container{{Name: "prepare", Image: "prepare"}},
+			Containers:     []corev1.Container{{Name: "web", Image: "web"}},
+		},
+	}
+	w.create(web)
+	labels := map[string]string{v1alpha1.LabelRelayServer: "asp1"}
+	w.must(w.env.Client.SubResource("binding").Create(w.Context(), web, &corev1.Binding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "web", Labels: labels}, Target: corev1.ObjectReference{Name: "node"},
+	}))
+	if got := get(w, "web", &corev1.Pod{}).Labels[v1alpha1.LabelRelayServer]; got != "asp1" {
+		t.Fatalf("the label is %q", got)
+	}
+	w.relayPod("relay", "relay")
+	w.startManager()
+	w.bound("relay")
+}
+
 // TestSidecarAccountIsNotBoundTwice: it has the rights from the server.
 func TestSidecarAccountIsNotBoundTwice(t *testing.T) {
 	w := managedWorld(t)

@@ -13,7 +13,8 @@ const (
 	nameTaken      = "a container named tegata-sidecar must be an init container with restartPolicy: Always: give yours another name"
 	volumeTaken    = "the volume names tegata-token, tegata-tls, tegata-history and tegata-spool are the sidecar's: give yours another name"
 	noHostNetwork  = "with hostNetwork everybody on the node could ask the sidecar, and a second pod would find its ports taken: leave hostNetwork out, or run the sidecar as a Deployment of its own (config/samples/central.yaml)"
-	noShared       = "with shareProcessNamespace the other containers could read the sidecar's token: leave it out"
+	noShared       = "with shareProcessNamespace or hostPID the other containers could read the sidecar's token: leave it out"
+	notTheTarget   = "in the sidecar's process namespace a debugger could read its token: let it have another target"
 	notDefault     = `the pod's ServiceAccount gets the rights of the sidecar, and "default" is that of every other pod of the namespace, too: give the pod a serviceAccountName of its own`
 	tokenForOthers = "only the sidecar may mount the ServiceAccount's token, because it can do what the sidecar can: set automountServiceAccountToken: false, and mount no volume with a serviceAccountToken for the API server, nor tegata-token, tegata-history or tegata-spool, in another container"
 	noAnnotation   = "there is no such annotation of tegata.dev for pods: see docs/sidecar.md for those that there are"
@@ -49,6 +50,12 @@ func volume(name string, source corev1.VolumeSource) func(*corev1.Pod) {
 	})
 }
 
+func podCertificate(signer string) corev1.VolumeSource {
+	return corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+		{PodCertificate: &corev1.PodCertificateProjection{SignerName: signer, KeyType: "ED25519", CredentialBundlePath: "bundle"}},
+	}}}
+}
+
 // TestPodsThatCannotHaveASidecar are refused in words that say what to do; those that can are not.
 func TestPodsThatCannotHaveASidecar(t *testing.T) {
 	env := shared(t)
@@ -79,10 +86,16 @@ func TestPodsThatCannotHaveASidecar(t *testing.T) {
 		"a volume that begins so":     {volume("tegata-mine", corev1.VolumeSource{}), ""},
 		"the node's network":          {spec(func(s *corev1.PodSpec) { s.HostNetwork = true }), noHostNetwork},
 		"one process namespace":       {spec(func(s *corev1.PodSpec) { s.ShareProcessNamespace = new(true) }), noShared},
+		"the node's processes":        {spec(func(s *corev1.PodSpec) { s.HostPID = true }), noShared},
 		"everybody's account":         {spec(func(s *corev1.PodSpec) { s.ServiceAccountName = "" }), notDefault},
 		"the same by name":            {spec(func(s *corev1.PodSpec) { s.ServiceAccountName = "default" }), notDefault},
 		"a wish for the token":        {spec(func(s *corev1.PodSpec) { s.AutomountServiceAccountToken = new(true) }), tokenForOthers},
 		"a token of its own":          {volume("mine", audienceToken("")), tokenForOthers},
+		"one by the server's name":    {volume("mine", audienceToken("https://kubernetes.default.svc.cluster.local")), tokenForOthers},
+		"one for the history":         {volume("mine", audienceToken("tegata-history")), tokenForOthers},
+		"a certificate as good":       {volume("mine", podCertificate("kubernetes.io/kube-apiserver-client-pod")), tokenForOthers},
+		"a certificate for others":    {volume("mine", podCertificate("example.com/mesh")), ""},
+		"a token for a namesake":      {volume("mine", audienceToken("https://kubernetes.defaults.example.com")), ""},
 		"a token for somebody else":   {volume("vault", audienceToken("vault")), ""},
 		"an annotation of another":    {func(p *corev1.Pod) { p.Annotations["example.com/x"] = "y" }, ""},
 		"an annotation mistyped":      {annotated("forwardauth-address", ":1"), noAnnotation},
@@ -135,6 +148,14 @@ func TestLabelCountsWhenAPodIsMade(t *testing.T) {
 	}
 	checkRefused(t, patch(plain, `{"metadata":{"labels":{"tegata.dev/relay-server":"asp1"}}}`), late)
 	checkRefused(t, patch(relay, `{"metadata":{"labels":{"tegata.dev/relay-server":"asp2"}}}`), late)
+	status := func(pod *corev1.Pod, body string) error {
+		return env.Client.Status().Patch(t.Context(), pod, client.RawPatch("application/merge-patch+json", []byte(body)))
+	}
+	checkRefused(t, status(plain, `{"metadata":{"labels":{"tegata.dev/relay-server":"asp1"}}}`), late)
+	checkRefused(t, status(relay, `{"metadata":{"labels":{"tegata.dev/relay-server":"asp2"}}}`), late)
+	if err := status(relay, `{"status":{"phase":"Running"}}`); err != nil {
+		t.Errorf("what the kubelet tells: %v", err)
+	}
 	for what, body := range map[string]string{
 		"what is no concern of ours":   `{"metadata":{"annotations":{"tegata.dev/mistyped":"x"},"finalizers":["example.com/x"]}}`,
 		"the finalizer is taken again": `{"metadata":{"finalizers":null}}`,
@@ -155,18 +176,20 @@ func TestDebuggersDoNotGetTheToken(t *testing.T) {
 	if err := env.Client.Create(t.Context(), relay); err != nil {
 		t.Fatal(err)
 	}
-	for mount, want := range map[string]string{"tegata-token": tokenForOthers, "": ""} {
+	for _, tc := range []struct{ mount, target, want string }{
+		{mount: "tegata-token", want: tokenForOthers}, {target: "tegata-sidecar", want: notTheTarget}, {target: "relay"}, {},
+	} {
 		pod := relay.DeepCopy()
 		debugger := corev1.EphemeralContainer{EphemeralContainerCommon: corev1.EphemeralContainerCommon{
 			Name: "debugger", Image: "sh", TerminationMessagePolicy: corev1.TerminationMessageReadFile, ImagePullPolicy: corev1.PullAlways,
-		}}
-		if mount != "" {
-			debugger.VolumeMounts = []corev1.VolumeMount{{Name: mount, MountPath: "/x"}}
+		}, TargetContainerName: tc.target}
+		if tc.mount != "" {
+			debugger.VolumeMounts = []corev1.VolumeMount{{Name: tc.mount, MountPath: "/x"}}
 		}
 		pod.Spec.EphemeralContainers = append(pod.Spec.EphemeralContainers, debugger)
 		err := env.Client.SubResource("ephemeralcontainers").Update(t.Context(), pod, client.DryRunAll)
-		if want != "" {
-			checkRefused(t, err, want)
+		if tc.want != "" {
+			checkRefused(t, err, tc.want)
 		} else if err != nil {
 			t.Errorf("a debugger is refused: %v", err)
 		}

@@ -33,6 +33,13 @@ type cluster struct {
 	env []string
 	// restartAPIServer is a command, or nothing.
 	restartAPIServer string
+
+	// What one step leaves for another: how many of the logins under load were looked at, how often managers were started,
+	// when the history server went, and the logins that were answered by a sidecar that then ran out of memory.
+	judged         int
+	restartsBefore string
+	awaySince      time.Time
+	answered       []string
 }
 
 // newCluster is the one that `make e2e` was given. Without one the test is skipped: it is `make test`.
@@ -47,7 +54,25 @@ func newCluster(t *testing.T) *cluster {
 	if out, err := c.try("kubectl get crd relayusers.tegata.dev"); err == nil {
 		t.Fatalf("Tegata is in this cluster already: the tests want one of their own\n%s", out)
 	}
+	if os.Getenv("KEEP") == "" {
+		t.Cleanup(func() { c.clean(t) })
+	}
 	return c
+}
+
+// clean takes away whatever the tests have left, so that they can run again.
+func (c *cluster) clean(t *testing.T) {
+	const namespaces = "namespace/" + namespace + " namespace/gone namespace/monitoring namespace/" + systemNamespace
+	for _, script := range []string{
+		"kubectl delete apiservice v1alpha1.history.tegata.dev --ignore-not-found", // or no namespace can be deleted
+		"kubectl delete " + namespaces + " clusterrolebinding/prometheus-tegata --ignore-not-found --wait=false",
+		`for each in "dist/$INSTALL" dist/history-sqlite.yaml; do [ ! -e "$each" ] || kubectl delete -f "$each" --ignore-not-found --wait=false; done`,
+		"kubectl wait " + namespaces + " --for=delete --timeout=3m",
+	} {
+		if out, err := c.try(script); err != nil {
+			t.Logf("%v\n%s", err, out)
+		}
+	}
 }
 
 // installFile is what is applied to a cluster of this version.

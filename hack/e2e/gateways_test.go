@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -17,15 +18,21 @@ const shared = "a-shared-secret-of-a-gateway"
 // startGateways starts a sidecar for gateways, and a proxy that is configured as docs/nginx.md says.
 func (c *cluster) startGateways(t *testing.T) {
 	c.run(t, "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=gateways 2>/dev/null"+
-		" -addext subjectAltName=DNS:gateways."+namespace+".svc,DNS:app.example.com -keyout gateways.key -out gateways.crt")
-	c.run(t, "kubectl -n "+namespace+" create secret generic gateways-tls --from-file=tls.key=gateways.key --from-file=tls.crt=gateways.crt")
+		" -addext subjectAltName=DNS:gateways."+namespace+".svc,DNS:asp1-auth."+namespace+".svc,DNS:app.example.com -keyout gateways.key -out gateways.crt")
+	for _, name := range []string{"gateways-tls", "asp1-auth-tls"} {
+		c.run(t, "kubectl -n "+namespace+" create secret tls "+name+" --cert=gateways.crt --key=gateways.key")
+	}
 	conf := filepath.Join(c.dir, "nginx.conf")
 	if err := os.WriteFile(conf, []byte(nginxConf(t)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c.run(t, "kubectl -n "+namespace+" create configmap proxy --from-file=nginx.conf="+conf)
+	const central = "config/samples/central.yaml"
+	c.edit(t, central, "tegata-sidecar:latest", "tegata-sidecar:"+version)
+	c.edit(t, central, "ingress-nginx", namespace) // that is where the proxy is
+	c.run(t, "kubectl -n "+namespace+" apply -f "+central)
 	c.apply(t, "gateways.yaml", "VERSION", version)
-	c.run(t, "kubectl -n "+namespace+" rollout status deployment/gateways --timeout=2m")
+	c.run(t, "kubectl -n "+namespace+" rollout status deployment/asp1-auth deployment/gateways --timeout=2m")
 	c.run(t, "kubectl -n "+namespace+" wait pod/proxy --for=condition=Ready --timeout=2m")
 	// What the proxy says of a person's address is believed, and so is the relay, beside its sidecar.
 	c.run(t, fmt.Sprintf(`%s patch relayserver asp1 --type=merge -p '{"spec":{"trustedProxies":["127.0.0.0/8","%s/32"]}}'`, alice, c.podIP(t, "proxy")))
@@ -40,11 +47,11 @@ func (c *cluster) podIP(t *testing.T, pod string) string {
 func nginxConf(t *testing.T) string {
 	t.Helper()
 	config := block(t, readPage(t, "nginx.md").section(t, "The configuration"), "nginx")
-	gateways := "gateways." + namespace + ".svc"
+	central := "asp1-auth." + namespace + ".svc"
 	for from, to := range map[string]string{
-		"listen 443 ssl": "listen 8443 ssl", "127.0.0.1:8295": gateways + ":8295", "http://tegata": "https://tegata",
+		"listen 443 ssl": "listen 8443 ssl", "127.0.0.1:8295": central + ":443", "http://tegata": "https://tegata",
 		"/etc/nginx/tls/app.crt": "/tls/tls.crt", "/etc/nginx/tls/app.key": "/tls/tls.key",
-		"proxy_http_version 1.1;": "proxy_http_version 1.1; proxy_ssl_verify on; proxy_ssl_trusted_certificate /tls/tls.crt; proxy_ssl_name " + gateways + ";",
+		"proxy_http_version 1.1;": "proxy_http_version 1.1; proxy_ssl_verify on; proxy_ssl_trusted_certificate /tls/tls.crt; proxy_ssl_name " + central + ";",
 	} {
 		if !strings.Contains(config, from) {
 			t.Fatalf("docs/nginx.md does not say %q", from)
@@ -70,6 +77,25 @@ func (c *cluster) browse(t *testing.T, arguments ...string) (status, header, bod
 	return match[1], header, body
 }
 
+// cookie is what taro's PC gets when it logs in at the proxy, and the answer's body.
+func (c *cluster) cookie(t *testing.T, arguments ...string) (cookie, body string) {
+	t.Helper()
+	device := slices.Concat(arguments, []string{"-u", "taro:" + password, "-H", "X-Tegata-Viewer: pc", "-H", "X-Tegata-Device: " + aPC})
+	var header string
+	eventually(t, func() error { // until the sidecar has heard of trustedProxies
+		var status string
+		if status, header, body = c.browse(t, device...); status != "200" {
+			return fmt.Errorf("taro: %s %s", header, body)
+		}
+		return nil
+	})
+	match := regexp.MustCompile(`(?im)^set-cookie: (__Host-tegata-session=[^;]+)`).FindStringSubmatch(header)
+	if match == nil {
+		t.Fatalf("no cookie: %s", header)
+	}
+	return match[1], body
+}
+
 // forwardAuth: nobody passes the proxy without a login, and with one the application is told who it is.
 func (c *cluster) forwardAuth(t *testing.T) {
 	eventually(t, func() error {
@@ -81,15 +107,7 @@ func (c *cluster) forwardAuth(t *testing.T) {
 	if status, _, body := c.browse(t, "-H", "X-Tegata-User: taro", "-H", "Authorization: Bearer x"); status != "401" {
 		t.Errorf("somebody who says that they are taro: %s %s", status, body)
 	}
-	device := []string{"-u", "taro:" + password, "-H", "X-Tegata-Viewer: pc", "-H", "X-Tegata-Device: " + aPC}
-	var header, body string
-	eventually(t, func() error { // until the sidecar has heard of trustedProxies
-		var status string
-		if status, header, body = c.browse(t, append(device, "-H", "X-Tegata-User: root")...); status != "200" {
-			return fmt.Errorf("taro: %s %s", header, body)
-		}
-		return nil
-	})
+	cookie, body := c.cookie(t, "-H", "X-Tegata-User: root")
 	var seen http.Header
 	if err := json.Unmarshal([]byte(body), &seen); err != nil {
 		t.Fatalf("the application answers %s", body)
@@ -97,18 +115,14 @@ func (c *cluster) forwardAuth(t *testing.T) {
 	if got := seen.Values("X-Tegata-User"); len(got) != 1 || got[0] != "taro" || seen.Get("X-Tegata-Slot") != "pc" || seen.Get("Authorization") != "" {
 		t.Errorf("the application was told %v", seen)
 	}
-	cookie := regexp.MustCompile(`(?im)^set-cookie: (__Host-tegata-session=[^;]+)`).FindStringSubmatch(header)
-	if cookie == nil {
-		t.Fatalf("no cookie: %s", header)
-	}
-	if status, _, body := c.browse(t, "-H", "Cookie: "+cookie[1]); status != "200" {
+	if status, _, body := c.browse(t, "-H", "Cookie: "+cookie); status != "200" {
 		t.Errorf("taro with the cookie: %s %s", status, body)
 	}
 	c.mustRefuse(t, "taro", password, "pc", "another-pc-0000")
 	// A session ends with the user's suspension, at every sidecar, and not before.
 	c.run(t, alice+`patch relayuser taro --type=merge -p '{"spec":{"suspended":true}}'`)
 	eventually(t, func() error {
-		if status, _, _ := c.browse(t, "-H", "Cookie: "+cookie[1]); status != "401" {
+		if status, _, _ := c.browse(t, "-H", "Cookie: "+cookie); status != "401" {
 			return fmt.Errorf("suspended: %s", status)
 		}
 		return nil

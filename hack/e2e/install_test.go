@@ -46,9 +46,7 @@ func (c *cluster) installHistory(t *testing.T) {
 
 // startRelay has the relay's sidecars tell the history, and looks at what was put into its pods.
 func (c *cluster) startRelay(t *testing.T) {
-	_, sidecars, _ := strings.Cut(readPage(t, "history.md").section(t, "Install it"), "Then tell the sidecars")
-	annotation := block(t, sidecars, "yaml")
-	c.edit(t, relaySample, "      # annotations: {tegata.dev/forward-auth-address: \"127.0.0.1:8295\"}\n", annotation)
+	c.edit(t, relaySample, "      # annotations: {tegata.dev/forward-auth-address: \"127.0.0.1:8295\"}\n", historyAnnotation(t))
 	c.run(t, "kubectl -n "+namespace+" apply -f "+relaySample)
 	c.apply(t, "people.yaml")
 	c.run(t, "kubectl -n "+namespace+" rollout status deployment/asp1 --timeout=3m")

@@ -93,7 +93,7 @@ func (c *cluster) startLoad(t *testing.T) {
 	c.enroll(t, "load", loadUsers)
 	c.apply(t, "load.yaml", "PASSWORD", password)
 	c.run(t, "kubectl -n "+namespace+" wait pod/load --for=condition=Ready --timeout=1m")
-	c.goesOn(t, 0, 20)
+	c.goesOn(t, 20)
 }
 
 // logins are all so far.
@@ -110,8 +110,11 @@ func (c *cluster) logins(t *testing.T) []attempt {
 	return all
 }
 
-// goesOn waits for so many more logins, and demands that none since a mark has failed. It returns the next mark.
-func (c *cluster) goesOn(t *testing.T, mark, more int) int {
+// failed says whether the login of a bound device has not gone as it should.
+func (a attempt) failed() bool { return a.Status != 200 || a.Enrolled || a.ID == "" }
+
+// goesOn waits for so many more logins, and demands that none has failed that was not judged before.
+func (c *cluster) goesOn(t *testing.T, more int) {
 	t.Helper()
 	end := len(c.logins(t)) + more
 	var all []attempt
@@ -121,13 +124,14 @@ func (c *cluster) goesOn(t *testing.T, mark, more int) int {
 		}
 		return nil
 	})
-	failed := slices.DeleteFunc(slices.Clone(all[mark:]), func(a attempt) bool { return a.Status == 200 && !a.Enrolled })
+	fresh := all[c.judged:]
+	c.judged = len(all)
+	failed := slices.DeleteFunc(slices.Clone(fresh), func(a attempt) bool { return !a.failed() })
 	if len(failed) > 0 {
-		t.Errorf("%d of %d logins of bound devices failed: %+v", len(failed), len(all)-mark, failed[:min(len(failed), 20)])
+		t.Errorf("%d of %d logins of bound devices failed: %+v", len(failed), len(fresh), failed[:min(len(failed), 20)])
 	} else {
-		t.Logf("%d logins of bound devices, none failed", len(all)-mark)
+		t.Logf("%d logins of bound devices, none failed", len(fresh))
 	}
-	return len(all)
 }
 
 // metric is the sum of a metric over the pods with a label, by its name and, if need be, labels.

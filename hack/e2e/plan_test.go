@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -87,6 +88,51 @@ func TestEveryCommandIsRun(t *testing.T) {
 	}
 	if len(found) < 12 {
 		t.Errorf("only %d commands were found: are they in blocks?\n%s", len(found), strings.Join(found, "\n"))
+	}
+}
+
+// historyAnnotation is what docs/history.md puts into the template of a relay's pods.
+func historyAnnotation(t *testing.T) string {
+	t.Helper()
+	_, after, found := strings.Cut(readPage(t, "history.md").section(t, "Install it"), "give the relay's pods the annotation")
+	if annotation := block(t, after, "yaml"); found && strings.HasPrefix(annotation, "      annotations: {tegata.dev/history-address: ") {
+		return annotation
+	}
+	t.Fatalf("docs/history.md does not say which annotation:\n%s", after)
+	return ""
+}
+
+// importedHash is the hash of the sample password that docs/relayuser.md shows how to import.
+func importedHash(t *testing.T) string {
+	t.Helper()
+	_, importing, _ := strings.Cut(readPage(t, "relayuser.md").section(t, "How to"), "### Import a password hash")
+	return regexp.MustCompile(`\$argon2id\$[^"]*`).FindString(block(t, importing, "yaml"))
+}
+
+// keyCommands are those by which docs/relayserver.md adds a key and makes it the current one.
+func keyCommands(t *testing.T) []string {
+	t.Helper()
+	return slices.DeleteFunc(commands(readPage(t, "relayserver.md").section(t, "What it does not do")), func(command string) bool {
+		return !strings.HasPrefix(command, "kubectl patch secret asp1-keys")
+	})
+}
+
+// TestPagesSayWhatIsTaken: what a page does not say any more, `make e2e` would miss after minutes.
+func TestPagesSayWhatIsTaken(t *testing.T) {
+	historyAnnotation(t)
+	nginxConf(t)
+	if importedHash(t) == "" {
+		t.Error("docs/relayuser.md has no hash")
+	}
+	if keys := keyCommands(t); len(keys) != 2 {
+		t.Errorf("docs/relayserver.md has commands for keys: %q, want 2", keys)
+	}
+	radius := readPage(t, "radius.md").section(t, "Set it up")
+	if !strings.Contains(block(t, radius, "yaml"), "127.0.0.1/32") || !strings.Contains(block(t, radius, "sh"), "radclient -x 127.0.0.1:1812") {
+		t.Error("docs/radius.md does not ask from this machine")
+	}
+	if len(inTables(readPage(t, "install.md").section(t, "Take it away"))) < 5 {
+		t.Error("docs/install.md does not say how to take it away")
 	}
 }
 

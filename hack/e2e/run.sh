@@ -11,7 +11,7 @@ if [ -z "${KUBECONFIG:-}" ] || [ -z "${LOAD:-}" ]; then
 fi
 export KUBECONFIG=$(realpath "$KUBECONFIG")
 missing=()
-for each in kubectl openssl curl nginx:nginx-light radclient:freeradius-utils; do
+for each in kubectl openssl curl nginx:nginx-light radclient:freeradius-utils prometheus; do
   command -v "${each%%:*}" >/dev/null || missing+=("${each##*:}")
 done
 if [ ${#missing[@]} -gt 0 ]; then
@@ -25,7 +25,8 @@ mkdir -p "$out"
 (cd hack/release && CGO_ENABLED=0 go build -o "$out/peers" ./peers)
 CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$out/peer" ./hack/e2e/peer
 "$out/peers" --out "$out/peers.tar" --name registry.example.com/tegata-peers:e2e "$out/peer=/peer" \
-  "$(command -v nginx)=/usr/sbin/nginx" "$(command -v radclient)=/usr/bin/radclient" "$(command -v curl)=/usr/bin/curl" /usr/share/freeradius
+  "$(command -v nginx)=/usr/sbin/nginx" "$(command -v radclient)=/usr/bin/radclient" "$(command -v curl)=/usr/bin/curl" /usr/share/freeradius \
+  "$(command -v prometheus)=/usr/bin/prometheus"
 bash -euo pipefail -c "$LOAD \"\$0\"" "$out/peers.tar"
 
 TEGATA_E2E_LOAD=$LOAD TEGATA_E2E_RESTART_APISERVER=${RESTART_APISERVER:-} \

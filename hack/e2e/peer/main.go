@@ -7,6 +7,7 @@
 //	peer wait                    does nothing, so that the tests can run programs beside it
 //	peer enroll URL ...          one login of each user
 //	peer load URL ...            logins of all users, in turn, until it is stopped
+//	peer abort PID               has a program of Go that it shares processes with end at once, as at a fault of its own
 package main
 
 import (
@@ -20,6 +21,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -39,7 +41,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("relay, app, wait, enroll or load?")
+		return errors.New("relay, app, wait, enroll, load or abort?")
 	}
 	switch name, rest := args[0], args[1:]; {
 	case name == "relay" && len(rest) == 2:
@@ -49,6 +51,12 @@ func run(ctx context.Context, args []string) error {
 	case name == "wait" && len(rest) == 0:
 		<-ctx.Done()
 		return nil
+	case name == "abort" && len(rest) == 1:
+		pid, err := strconv.Atoi(rest[0])
+		if err != nil || pid <= 0 {
+			return fmt.Errorf("not a process: %q", rest[0])
+		}
+		return syscall.Kill(pid, syscall.SIGABRT)
 	case name == "enroll" || name == "load":
 		return logins(ctx, name == "load", rest)
 	}

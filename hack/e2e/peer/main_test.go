@@ -7,6 +7,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -84,8 +87,21 @@ func TestEachLoginIsPrinted(t *testing.T) {
 	}
 }
 
+func TestAbortIsNoStop(t *testing.T) {
+	victim := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$", "-test.count=1000000000")
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(t.Context(), []string{"abort", strconv.Itoa(victim.Process.Pid)}); err != nil {
+		t.Error(err)
+	}
+	if err := victim.Wait(); err == nil {
+		t.Error("it has ended well")
+	}
+}
+
 func TestWhatIsNotUnderstoodIsAnError(t *testing.T) {
-	for _, args := range [][]string{nil, {"sleep"}, {"relay"}, {"wait", "x"}, {"load", "--no-such-flag"}} {
+	for _, args := range [][]string{nil, {"sleep"}, {"relay"}, {"wait", "x"}, {"abort", "0"}, {"abort", "-1"}, {"load", "--no-such-flag"}} {
 		if err := run(t.Context(), args); err == nil {
 			t.Errorf("%q is understood", args)
 		}
