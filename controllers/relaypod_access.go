@@ -162,7 +162,7 @@ func boundAccounts(stored *rbacv1.RoleBinding) []string {
 
 // withGrace adds to the accounts that are wanted those that are bound and were wanted a moment ago: between the pods of
 // one version and those of the next there may be none. It notes in absent since when, and returns how long until the
-// next is to go.
+// next is to go. Those that are wanted come first where there are as many as a RoleBinding may bind.
 func withGrace(bound, wanted []string, absent map[string]time.Time, now time.Time, grace time.Duration) ([]string, time.Duration) {
 	accounts, wait := slices.Clone(wanted), time.Duration(0)
 	for account := range absent {
@@ -177,7 +177,7 @@ func withGrace(bound, wanted []string, absent map[string]time.Time, now time.Tim
 		if _, noted := absent[account]; !noted {
 			absent[account] = now
 		}
-		if left := grace - now.Sub(absent[account]); left > 0 {
+		if left := grace - now.Sub(absent[account]); left > 0 && len(accounts) < maxPodAccounts {
 			accounts = append(accounts, account)
 			wait = earliest(wait, left)
 		}

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -71,5 +72,20 @@ func TestGrace(t *testing.T) {
 	step("it is not bound any more", []string{"web"}, []string{"web"}, []string{"web"}, 0)
 	if len(absent) > 0 {
 		t.Errorf("remembered for nothing: %v", absent)
+	}
+}
+
+// TestGraceIsBounded: whoever makes pods under ever new accounts makes the RoleBinding no larger than it can be stored.
+func TestGraceIsBounded(t *testing.T) {
+	absent, bound := map[string]time.Time{}, []string(nil)
+	for i := range 3 * maxPodAccounts {
+		wanted := []string{"relay", fmt.Sprint("flood-", i)}
+		bound, _ = withGrace(bound, wanted, absent, noon, 5*time.Minute)
+		if len(bound) > maxPodAccounts || !slices.Contains(bound, wanted[0]) || !slices.Contains(bound, wanted[1]) {
+			t.Fatalf("after %d: %d accounts: %v", i, len(bound), bound)
+		}
+	}
+	if len(absent) > maxPodAccounts {
+		t.Errorf("%d are remembered", len(absent))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -28,7 +29,7 @@ var (
 	serverLost = prometheus.NewDesc("tegata_relayserver_lost_records",
 		"Records of attempts that sidecars of a RelayServer have told to be lost, as its status counts them.", []string{"namespace", "server"}, nil)
 	serverUsers = prometheus.NewDesc("tegata_relayusers",
-		"RelayUsers of a RelayServer, by the status and reason of their Ready condition.", []string{"namespace", "server", "ready", "reason"}, nil)
+		"RelayUsers of a RelayServer, by the status and reason of their Ready condition; without server where it does not exist.", []string{"namespace", "server", "ready", "reason"}, nil)
 	resetsUnfinished = prometheus.NewDesc("tegata_device_resets_unfinished",
 		"DeviceResets that are not finished, by the reason of their Complete condition.", []string{"namespace", "reason"}, nil)
 	resetOldest = prometheus.NewDesc("tegata_device_reset_oldest_unfinished_seconds",
@@ -85,7 +86,17 @@ func (m *stateMetrics) servers(ctx context.Context, into chan<- prometheus.Metri
 	return nil
 }
 
+// users are counted by the servers that there are. Of the others one count does: whoever makes users can name any, and
+// each would be a series, and an alert.
 func (m *stateMetrics) users(ctx context.Context, into chan<- prometheus.Metric) error {
+	servers := &v1alpha1.RelayServerList{}
+	if err := m.reader.List(ctx, servers, shared); err != nil {
+		return err
+	}
+	known := map[types.NamespacedName]bool{}
+	for i := range servers.Items {
+		known[client.ObjectKeyFromObject(&servers.Items[i])] = true
+	}
 	list := &v1alpha1.RelayUserList{}
 	if err := m.reader.List(ctx, list, shared); err != nil {
 		return err
@@ -95,7 +106,11 @@ func (m *stateMetrics) users(ctx context.Context, into chan<- prometheus.Metric)
 	for i := range list.Items {
 		u := &list.Items[i]
 		ready, reason := said(u.Status.Conditions, v1alpha1.ConditionReady)
-		counts[key{u.Namespace, u.Spec.ServerRef.Name, ready, reason}]++
+		server := u.Spec.ServerRef.Name
+		if !known[types.NamespacedName{Namespace: u.Namespace, Name: server}] {
+			server = ""
+		}
+		counts[key{u.Namespace, server, ready, reason}]++
 	}
 	for k, n := range counts {
 		into <- gauge(serverUsers, float64(n), k.namespace, k.server, k.ready, k.reason)

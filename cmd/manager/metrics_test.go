@@ -21,6 +21,7 @@ func TestMetricsTellTheState(t *testing.T) {
 	manager := startManager(t, env, "--leader-elect=false", "--namespace", namespace)
 	create(t, env, testenv.Server(namespace, "asp1"),
 		testenv.User(namespace, "mark3r-taro", "asp1"), testenv.User(namespace, "mark3r-hanako", "asp1"),
+		testenv.User(namespace, "mark3r-saburo", "mark3r-a"), testenv.User(namespace, "mark3r-shiro", "mark3r-b"),
 		testenv.User(namespace, "mark3r-jiro", "asp1", testenv.WithPasswordSecret("nowhere")),
 		&v1alpha1.DeviceReset{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "mark3r-reset"},
@@ -48,6 +49,7 @@ func TestMetricsTellTheState(t *testing.T) {
 			`tegata_relayserver_live_sidecars{` + ns + `,server="asp1"} 0`,
 			`tegata_relayusers{` + ns + `,ready="True",reason="UserReady",server="asp1"} 2`,
 			`tegata_relayusers{` + ns + `,ready="False",reason="PasswordSecretNotFound",server="asp1"} 1`,
+			`tegata_relayusers{` + ns + `,ready="False",reason="ServerNotFound",server=""} 2`,
 			`tegata_device_resets_unfinished{` + ns + `,reason="WaitingForUser"} 1`,
 			`tegata_device_reset_oldest_unfinished_seconds{` + ns + `,reason="WaitingForUser"} `,
 		} {
@@ -58,6 +60,6 @@ func TestMetricsTellTheState(t *testing.T) {
 		return nil
 	})
 	if strings.Contains(page, "mark3r") {
-		t.Error("the metrics name a user or a reset")
+		t.Error("the metrics name a user, a reset, or a server that there is not")
 	}
 }

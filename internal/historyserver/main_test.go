@@ -215,7 +215,7 @@ func (w *world) counted(series string) float64 {
 }
 
 // ask makes a request, and reads all that is answered.
-func (w *world) ask(client *http.Client, method, path string, header http.Header, body []byte) (*http.Response, string) {
+func (w *world) ask(client *http.Client, method, path string, header http.Header, body []byte) (reply, string) {
 	w.Helper()
 	request, err := http.NewRequestWithContext(w.Context(), method, w.place.URL+path, bytes.NewReader(body))
 	if err != nil {
@@ -231,7 +231,7 @@ func (w *world) ask(client *http.Client, method, path string, header http.Header
 	if err != nil {
 		w.Fatal(err)
 	}
-	return response, string(text)
+	return reply{response.StatusCode, response.Header.Get("Retry-After")}, string(text)
 }
 
 func (w *world) healthy(path string) error {
