@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -60,6 +61,16 @@ func (c *cluster) startRelay(t *testing.T) {
 	if mounts != "" {
 		t.Errorf("the relay mounts %s", mounts)
 	}
+	// "Whether all of it is there, kubectl relay doctor says."
+	eventually(t, func() error {
+		out, err := c.try("kubectl relay doctor -n " + namespace)
+		for line := range strings.Lines(out) {
+			if !strings.HasPrefix(line, "ok ") {
+				err = errors.Join(err, errors.New(line))
+			}
+		}
+		return err
+	})
 }
 
 // takeAway runs what the page says of it, and looks at what it says stays.

@@ -54,7 +54,7 @@ func impatient(t *testing.T, rule string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := regexp.MustCompile(`(?m)^(\s+)for: \S+$`).ReplaceAllString(string(groups), "${1}for: 0s")
+	text := regexp.MustCompile(`(?m)^(\s+)(for|interval): \S+$`).ReplaceAllString(string(groups), "${1}${2}: 1s")
 	return regexp.MustCompile(`offset 15m`).ReplaceAllString(text, "offset 15s")
 }
 

@@ -27,7 +27,8 @@ CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$out/peer" ./hack/e2e/peer
 "$out/peers" --out "$out/peers.tar" --name registry.example.com/tegata-peers:e2e "$out/peer=/peer" \
   "$(command -v nginx)=/usr/sbin/nginx" "$(command -v radclient)=/usr/bin/radclient" "$(command -v curl)=/usr/bin/curl" /usr/share/freeradius \
   "$(command -v prometheus)=/usr/bin/prometheus"
+CGO_ENABLED=0 go build -trimpath -o "$out/kubectl-relay" ./cmd/kubectl-relay
 bash -euo pipefail -c "$LOAD \"\$0\"" "$out/peers.tar"
 
-TEGATA_E2E_LOAD=$LOAD TEGATA_E2E_RESTART_APISERVER=${RESTART_APISERVER:-} \
+PATH=$out:$PATH TEGATA_E2E_LOAD=$LOAD TEGATA_E2E_RESTART_APISERVER=${RESTART_APISERVER:-} \
   go test -count=1 -v -timeout=30m -run '^TestInPods$' ./hack/e2e
