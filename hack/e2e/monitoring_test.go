@@ -85,7 +85,7 @@ func (c *cluster) query(t *testing.T, expression string) []map[string]string {
 // alerted waits until an alert was told, of a namespace if that is given.
 func (c *cluster) alerted(t *testing.T, name string, labels ...string) {
 	t.Helper()
-	expression := fmt.Sprintf(`max_over_time(ALERTS{%s}[1h])`, strings.Join(append(labels, fmt.Sprintf("alertname=%q", name)), ","))
+	expression := fmt.Sprintf(`max_over_time(ALERTS{%s,alertstate="firing"}[1h])`, strings.Join(append(labels, fmt.Sprintf("alertname=%q", name)), ","))
 	eventually(t, func() error {
 		if len(c.query(t, expression)) == 0 {
 			return fmt.Errorf("nobody was told %s", expression)
