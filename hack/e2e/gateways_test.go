@@ -71,8 +71,8 @@ func (c *cluster) browse(t *testing.T, arguments ...string) (status, header, bod
 	out := strings.ReplaceAll(c.exec(t, "people", "", curl...), "\r", "")
 	header, body, _ = strings.Cut(out, "\n\n")
 	match := regexp.MustCompile(`^HTTP/\S+ (\d+)`).FindStringSubmatch(header)
-	if match == nil {
-		t.Fatalf("no answer: %s", out)
+	if match == nil { // a Service that is new is not known to the node at once
+		return "no answer", "", out
 	}
 	return match[1], header, body
 }
