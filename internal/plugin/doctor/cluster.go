@@ -99,7 +99,8 @@ func (o *options) get(ctx context.Context, check string, kind schema.GroupVersio
 	return nil, false
 }
 
-var policies = []string{"tegata-devicereset-requested-by", "tegata-sidecar-leases", "tegata-sidecar-status"}
+// policies are those of config/policies.
+var policies = []string{"tegata-devicereset-requested-by", "tegata-relay-pods", "tegata-sidecar-leases", "tegata-sidecar-status"}
 
 // checkPolicies looks for those that must be there, and whether all that are there are in force.
 func (o *options) checkPolicies(ctx context.Context) {

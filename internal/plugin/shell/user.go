@@ -31,7 +31,8 @@ func (s *Shell) FindUser(ctx context.Context, c client.Reader, name string) (*v1
 
 // findByLoginName compares as the sidecars do: case and width do not matter.
 func (s *Shell) findByLoginName(ctx context.Context, c client.Reader, name string) (*v1alpha1.RelayUser, error) {
-	notFound := Exitf(NotFound, "no RelayUser in namespace %s has the name or the login name %q", s.Namespace, name)
+	notFound := Exitf(NotFound, "no RelayUser in namespace %s has the name or the login name %q; kubectl get relayusers -n %s lists them",
+		s.Namespace, name, s.Namespace)
 	wanted, err := loginname.Normalize(name)
 	if err != nil {
 		return nil, notFound
