@@ -140,14 +140,14 @@ func TestKilledManagerLeavesNewDevicesAlone(t *testing.T) {
 	checkEmployees(t, env, namespace)
 }
 
-// killUntilComplete kills the manager at random moments after it has started to work, each time a little
-// later, so that it comes to an end.
+// killUntilComplete kills the manager at random moments after it has started to work, each time a quarter
+// later, so that it comes to an end on slow machines, too.
 func killUntilComplete(t *testing.T, env *testenv.Env, namespace string, manager managerProcess) int {
 	t.Helper()
 	deadline, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
+	patience := 20 * time.Millisecond
 	for kills := 0; ; kills++ {
-		patience := time.Duration(20+40*kills) * time.Millisecond
 		timer := time.NewTimer(patience/2 + rand.N(patience))
 		select {
 		case <-timer.C:
@@ -164,6 +164,7 @@ func killUntilComplete(t *testing.T, env *testenv.Env, namespace string, manager
 		if err := manager.Restart(deadline); err != nil {
 			t.Fatal(err)
 		}
+		patience += patience / 4
 	}
 }
 
