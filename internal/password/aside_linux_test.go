@@ -3,6 +3,7 @@ package password
 import (
 	"runtime"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -10,11 +11,15 @@ import (
 func TestHashingGivesWay(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	before := nice(t)
+	before, wanted := nice(t), sliceOf(t)
+	if canChooseSlice(t) {
+		wanted = slice
+	}
 	v := NewVerifier(Options{Slots: 1})
 	var thread, during int
+	var got time.Duration
 	v.match = func(scheme, []byte, *arena) bool {
-		thread, during = unix.Gettid(), nice(t)
+		thread, during, got = unix.Gettid(), nice(t), sliceOf(t)
 		return false
 	}
 	for _, hash := range []func() error{
@@ -27,6 +32,9 @@ func TestHashingGivesWay(t *testing.T) {
 		if during != max(niceness, before) {
 			t.Errorf("a hash is computed at niceness %d, want %d", during, niceness)
 		}
+		if got != wanted {
+			t.Errorf("a hash has a core for %s at a time, want %s", got, wanted)
+		}
 		if thread == unix.Gettid() {
 			t.Error("a hash is computed on the thread of who waits for it")
 		}
@@ -34,6 +42,31 @@ func TestHashingGivesWay(t *testing.T) {
 	if after := nice(t); after != before {
 		t.Errorf("who had hashes computed is at niceness %d, was at %d", after, before)
 	}
+}
+
+// sliceOf is for how long the calling thread wants a core; 0 before Linux 6.12.
+func sliceOf(t *testing.T) time.Duration {
+	t.Helper()
+	attr, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(attr.Runtime) //nolint:gosec // 100 ms at most
+}
+
+// canChooseSlice tries it on a thread that ends.
+func canChooseSlice(t *testing.T) bool {
+	t.Helper()
+	tried := make(chan time.Duration)
+	go func() {
+		runtime.LockOSThread()
+		if attr, err := unix.SchedGetAttr(0, 0); err == nil {
+			attr.Runtime = uint64(slice)
+			_ = unix.SchedSetAttr(0, attr, 0)
+		}
+		tried <- sliceOf(t)
+	}()
+	return <-tried == slice
 }
 
 // nice is the niceness of the calling thread: the system call adds what makes it positive.
