@@ -24,7 +24,7 @@ const (
 	// memoryLimit is what Go's memory is held below, and garbagePercent how much may be garbage: a page and a batch
 	// make much of it, and need little. GOMEMLIMIT and GOGC say otherwise.
 	memoryLimit    = 112 << 20
-	garbagePercent = 50
+	garbagePercent = 100
 )
 
 func main() {
