@@ -20,12 +20,8 @@ import (
 	"github.com/tegata-dev/tegata/internal/historyserver"
 )
 
-const (
-	// memoryLimit is what Go's memory is held below, and garbagePercent how much may be garbage: a page and a batch
-	// make much of it, and need little. GOMEMLIMIT and GOGC say otherwise.
-	memoryLimit    = 112 << 20
-	garbagePercent = 100
-)
+// memoryLimit is what Go's memory is held below, unless GOMEMLIMIT says otherwise.
+const memoryLimit = 112 << 20
 
 func main() {
 	o, err := parseOptions(os.Args[1:])
@@ -51,9 +47,6 @@ func main() {
 func limitMemory() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbagePercent)
 	}
 }
 
