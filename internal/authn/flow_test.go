@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -33,6 +34,7 @@ type stage struct {
 	policy   *Policy
 	accounts map[string]*Account // by login name
 	hash     password.Hash
+	others   []password.Hash // not of the password right
 	fresh    bool
 	keysLost bool
 	// keys replace testKeys.
@@ -138,7 +140,7 @@ func (s *stage) Verify(_ context.Context, h password.Hash, plain []byte, _ passw
 	if s.during != nil {
 		s.during()
 	}
-	return !h.IsZero() && string(plain) == right, nil
+	return !h.IsZero() && !slices.ContainsFunc(s.others, h.Equal) && string(plain) == right, nil
 }
 
 // Subject is as the accounts are when it is asked for; and again, when one who follows asks.
@@ -333,23 +335,23 @@ func TestLoosenedLimitFreesSoon(t *testing.T) {
 
 // TestChangesDuringTheHashCount: the account is looked up anew after the time that a hash takes.
 func TestChangesDuringTheHashCount(t *testing.T) {
-	another, err := password.Parse("$6$tegatasample$" + strings.Repeat("b", 85) + ".")
-	if err != nil {
-		t.Fatal(err)
-	}
+	another := otherHash(t)
 	for name, tc := range map[string]struct {
 		during func(*stage)
 		want   decision.Reason
 	}{
-		"suspended":        {func(s *stage) { s.change(func(u *decision.User) { u.Suspended = true }) }, decision.UserSuspended},
-		"password rotated": {func(s *stage) { s.hash = another }, decision.PasswordMismatch},
+		"suspended":         {func(s *stage) { s.change(func(u *decision.User) { u.Suspended = true }) }, decision.UserSuspended},
+		"password replaced": {func(s *stage) { s.hash, s.others = another, []password.Hash{another} }, decision.PasswordMismatch},
+		// People who know their password are not to be told that it is wrong.
+		"password hashed anew":              {func(s *stage) { s.hash = otherHash(t) }, decision.ReasonNone},
+		"password hashed anew all the time": {func(s *stage) { s.hash, another = another, s.hash }, decision.PasswordMismatch},
 		"device reset": {func(s *stage) {
 			s.change(func(u *decision.User) {
 				u.Slots[decision.SlotPC] = decision.SlotState{Revoked: []decision.Digest{digest(t, ownDevice)}}
 			})
 		}, decision.DeviceRevoked},
 		"user deleted":        {func(s *stage) { s.accounts = nil }, decision.UnknownUser},
-		"user made anew":      {func(s *stage) { s.accounts["owner"] = &Account{Name: "owner", UID: "another", User: boundUser(t)} }, decision.PasswordMismatch},
+		"user made anew":      {func(s *stage) { s.accounts["owner"] = &Account{Name: "owner", UID: "another", User: boundUser(t)} }, decision.ReasonNone},
 		"relay deleted":       {func(s *stage) { s.policy = nil }, decision.ServerUnavailable},
 		"knowledge grown old": {func(s *stage) { s.fresh = false }, decision.ServerUnavailable},
 	} {

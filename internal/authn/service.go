@@ -173,10 +173,19 @@ func (s *Service) outcome(ctx context.Context, l *login) decision.Outcome {
 	return outcome
 }
 
-// verify waits for a hash slot for most of the time that a denial takes anyway, and no longer.
+// verify checks the password, and once more when the hash was replaced meanwhile: another hash may well be of the
+// same password. It waits for a hash slot for most of the time that a denial takes anyway, and no longer.
 func (s *Service) verify(ctx context.Context, l *login) (bool, error) {
 	ctx, cancel := context.WithDeadline(ctx, l.attempt.Arrival.Add(l.policy.Denial.ResponseTime*3/4))
 	defer cancel()
+	ok, err := s.verifyOnce(ctx, l)
+	if err == nil && s.lookUpAnew(l) {
+		return s.verifyOnce(ctx, l)
+	}
+	return ok, err
+}
+
+func (s *Service) verifyOnce(ctx context.Context, l *login) (bool, error) {
 	ctx, span := s.tracer.Start(ctx, "hash")
 	defer span.End()
 	priority := password.Ordinary
@@ -190,19 +199,28 @@ func (s *Service) verify(ctx context.Context, l *login) (bool, error) {
 // decide looks the account up anew: the hash took time, and a reset that is Complete, a suspension or a
 // new password that this sidecar has seen meanwhile must count.
 func (s *Service) decide(l *login, passwordOK bool) decision.Outcome {
-	before, hash := l.account, l.hash
 	l.policy = s.directory.Policy()
 	if l.policy == nil {
 		return l.deny(decision.ServerUnavailable)
 	}
-	l.account, l.hash = s.directory.Lookup(l.attempt.UserName)
-	same := before != nil && l.account != nil && before.UID == l.account.UID && hash.Equal(l.hash)
-	outcome := decision.Decide(s.input(l, passwordOK && same, l.user()))
+	replaced := s.lookUpAnew(l)
+	outcome := decision.Decide(s.input(l, passwordOK && !replaced, l.user()))
 	if outcome.Verdict == decision.Allow && outcome.Slot != decision.SlotNone {
 		l.bindingID = l.account.BindingIDs[outcome.Slot]
 	}
 	l.recognised(outcome, l.user())
 	return outcome
+}
+
+// lookUpAnew brings the account and its hash up to date, and says whether what a password was checked for is theirs
+// no more.
+func (s *Service) lookUpAnew(l *login) (replaced bool) {
+	before, hash := l.account, l.hash
+	l.account, l.hash = s.directory.Lookup(l.attempt.UserName)
+	if before == nil || l.account == nil {
+		return before != l.account
+	}
+	return before.UID != l.account.UID || !hash.Equal(l.hash)
 }
 
 // recognised notes by which digest a device was found to be the one that is bound.
