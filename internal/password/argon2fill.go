@@ -23,6 +23,9 @@ const (
 	syncPoints = 4
 	argon2idID = 2
 	argon2V13  = 0x13
+
+	// turnBlocks are so many as take a tenth of a millisecond, after which another thread may have the core.
+	turnBlocks = 128
 )
 
 // block is one KiB of argon2's memory, of the same layout as the library's.
@@ -128,6 +131,9 @@ func fillSegment(blocks []block, c argonCost, pass, slice, lane uint32, random f
 		first = 2
 	}
 	for index := first; index < perSegment; index++ {
+		if index%turnBlocks == 0 {
+			yield()
+		}
 		current := lane*perLane + slice*perSegment + index
 		previous := current - 1
 		if slice == 0 && index == 0 {

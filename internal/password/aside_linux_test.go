@@ -1,6 +1,7 @@
 package password
 
 import (
+	"errors"
 	"runtime"
 	"testing"
 	"time"
@@ -44,6 +45,55 @@ func TestHashingGivesWay(t *testing.T) {
 	}
 }
 
+// TestHashingTakesShortTurns: on a core that another thread wants all the time, the two change places again and again.
+// The system alone has them do so at its ticks, some milliseconds apart.
+func TestHashingTakesShortTurns(t *testing.T) {
+	var allowed, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		t.Fatal(err)
+	}
+	for core := 0; one.Count() == 0; core++ {
+		if allowed.IsSet(core) {
+			one.Set(core)
+		}
+	}
+	ready, stop := make(chan error), make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // and never unlocked: its core is no other's
+		ready <- unix.SchedSetaffinity(0, &one)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	}()
+	defer close(stop)
+	if err := <-ready; err != nil {
+		t.Fatal(err)
+	}
+
+	v := NewVerifier(Options{Slots: 1})
+	match := v.match
+	var before, after unix.Rusage
+	var failed error
+	v.match = func(s scheme, input []byte, mem *arena) bool {
+		failed = errors.Join(unix.SchedSetaffinity(0, &one), unix.Getrusage(unix.RUSAGE_THREAD, &before))
+		defer func() { failed = errors.Join(failed, unix.Getrusage(unix.RUSAGE_THREAD, &after)) }()
+		return match(s, input, mem)
+	}
+	if _, err := v.Verify(t.Context(), Hash{}, []byte("some password"), Ordinary); errors.Join(err, failed) != nil {
+		t.Fatal(err, failed)
+	}
+	turns := after.Nivcsw - before.Nivcsw
+	t.Logf("the core was left to another %d times", turns)
+	// It may go on while its share is not used up.
+	if parts := int64(defaultCost.memory * defaultCost.passes / turnBlocks); turns < parts/8 {
+		t.Errorf("a hash has left its core to another %d times, want that after many of its %d parts", turns, parts)
+	}
+}
+
 // sliceOf is for how long the calling thread wants a core; 0 before Linux 6.12.
 func sliceOf(t *testing.T) time.Duration {
 	t.Helper()
@@ -51,7 +101,7 @@ func sliceOf(t *testing.T) time.Duration {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return time.Duration(attr.Runtime) //nolint:gosec // 100 ms at most
+	return time.Duration(attr.Runtime) //nolint:gosec // of the size of milliseconds
 }
 
 // canChooseSlice tries it on a thread that ends.

@@ -6,14 +6,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// niceness is how much a thread that hashes gives way: of a core that another wants too it gets a quarter. Logins go
-	// on when requests under sessions want all there is, and one who comes to a core that hashes gets it at once.
-	niceness = 5
-	// slice is for how long such a thread wants a core at a time: who wants it for less comes first, from Linux 6.12 on.
-	// The system allows no more.
-	slice = 100 * time.Millisecond
-)
+// niceness is how much a thread that hashes gives way: of a core that another wants too it gets a quarter at most. Logins
+// go on when requests under sessions want all there is.
+const niceness = 5
+
+// slice is for how long such a thread wants a core at a time, the least that the system allows: who yields may forgo the
+// rest, which of the usual milliseconds would be nearly all. Linux takes it from 6.12 on.
+const slice = 100 * time.Microsecond
 
 // giveWay lowers the priority of the calling thread. A system that does not allow even that is none the worse.
 func giveWay() {
@@ -23,3 +22,7 @@ func giveWay() {
 		_ = unix.SchedSetAttr(0, attr, 0)
 	}
 }
+
+// yield lets the other threads go first that wait for the calling one's core. Go's scheduler is not told: what hashes
+// keeps its processor.
+func yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
