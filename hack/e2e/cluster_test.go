@@ -146,10 +146,15 @@ func (c *cluster) read(t *testing.T, into any, script string) {
 	}
 }
 
+// abridged is the beginning of what was printed.
 func abridged(out string) string {
-	const limit = 2000
-	if len(out) > limit {
-		return out[:limit] + "…"
+	const bytes, lines = 2000, 30
+	short := out[:min(len(out), bytes)]
+	if parts := strings.SplitAfterN(short, "\n", lines+1); len(parts) > lines {
+		short = strings.Join(parts[:lines], "")
+	}
+	if len(short) < len(out) {
+		return short + "…"
 	}
 	return out
 }
