@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/tegata-dev/tegata/internal/testenv"
@@ -32,8 +30,8 @@ const (
 )
 
 // measureCoexistence checks sessions at the shipped sidecar, one every few milliseconds, by turns while nothing
-// else happens and while a crowd floods its login listener. The crowd is a process of its own, of low priority:
-// it is not to take from the one who measures what it takes from the sidecar.
+// else happens and while a crowd floods its login listener. The crowd is a process of its own, which has of the cores
+// what nobody else wants: it stands for people elsewhere, and is to take nothing from the sidecar but answers.
 func measureCoexistence(ctx context.Context, l *lab) (_ []Row, err error) {
 	p, err := l.realPlane(ctx)
 	if err != nil {
@@ -196,8 +194,8 @@ func runFlood(ctx context.Context, address, clients string) error {
 	if err != nil {
 		return err
 	}
-	if err := lowerPriority(); err != nil {
-		return fmt.Errorf("lower own priority: %w", err)
+	if err := yieldCores(); err != nil {
+		return fmt.Errorf("leave the cores to others: %w", err)
 	}
 	ctx, cancel := untilEOF(ctx)
 	defer cancel()
@@ -226,25 +224,6 @@ func waitFor(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// lowerPriority is for each thread: Linux knows no other, and those that come inherit it.
-func lowerPriority() error {
-	const lowest = 19
-	threads, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		return err
-	}
-	for _, thread := range threads {
-		id, err := strconv.Atoi(thread.Name())
-		if err == nil {
-			err = syscall.Setpriority(syscall.PRIO_PROCESS, id, lowest)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // isFlood reads what childFlood is called with.
