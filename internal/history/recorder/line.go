@@ -31,9 +31,12 @@ type line struct {
 	memory []waiting
 	first  uint64 // number of the first record in memory; they are numbered on
 
-	announced, held, onDisk, bytes, oldest atomic.Int64
-	unsynced                               atomic.Bool
-	blocked                                atomic.Value // of Cause
+	onDisk, bytes, oldest atomic.Int64
+	unsynced              atomic.Bool
+	blocked               atomic.Value // of Cause
+
+	counting        sync.Mutex // never held while the disk works
+	announced, held int
 }
 
 type waiting struct {
@@ -48,7 +51,11 @@ func newLine(o spool.Options) *line {
 }
 
 // inMemory is how many records are in memory and not in the recorder's hands any more.
-func (l *line) inMemory() int { return int(l.announced.Load() + l.held.Load()) }
+func (l *line) inMemory() int {
+	l.counting.Lock()
+	defer l.counting.Unlock()
+	return l.announced + l.held
+}
 
 // obstacle is why there may be no room.
 func (l *line) obstacle() Cause {
@@ -69,7 +76,11 @@ func (l *line) cause() Cause {
 }
 
 // announce counts records that add is about to bring.
-func (l *line) announce(count int) { l.announced.Store(int64(count)) }
+func (l *line) announce(count int) {
+	l.counting.Lock()
+	defer l.counting.Unlock()
+	l.announced = count
+}
 
 // add takes records, of so many that were announced.
 func (l *line) add(records [][]byte, announced int, now time.Time) {
@@ -81,8 +92,10 @@ func (l *line) add(records [][]byte, announced int, now time.Time) {
 	for _, record := range records {
 		l.memory = append(l.memory, waiting{record, now})
 	}
+	l.counting.Lock() // at once: counted twice, they would have others lost for which there is room
+	l.announced, l.held = 0, len(l.memory)
+	l.counting.Unlock()
 	l.publish()
-	l.announced.Store(0)
 }
 
 // settle moves records from memory to disk, and says what it found there when it opened it. Its error says why they
@@ -187,7 +200,9 @@ func (l *line) publish() {
 	if stats.Records == 0 && len(l.memory) > 0 {
 		stats.Oldest = l.memory[0].since
 	}
-	l.held.Store(int64(len(l.memory)))
+	l.counting.Lock()
+	l.held = len(l.memory)
+	l.counting.Unlock()
 	l.onDisk.Store(int64(stats.Records))
 	l.bytes.Store(stats.Bytes)
 	oldest := int64(0)
