@@ -118,7 +118,7 @@ var pageQueries = []struct {
 		f.Since, f.Until = a.begin.AddDate(0, 2, 0), a.begin.AddDate(0, 3, 0)
 		return f
 	}},
-	{"a user's, from an address", func(a *attempts, n int) history.Filter {
+	{fromAddress, func(a *attempts, n int) history.Filter {
 		f := a.ofUser(n)
 		f.SourceAddress = fmt.Sprintf("192.0.%d.7", n*7919%a.users%256)
 		return f
@@ -140,6 +140,10 @@ var pageQueries = []struct {
 		return history.Filter{Namespace: benchNamespace, SourceAddress: fmt.Sprintf("198.51.100.%d", n%256)}
 	}},
 }
+
+// fromAddress is a page that the issue does not ask for: the history page has no such filter, only the field selectors
+// do. All of a user's records are looked at for it. It is measured, and not judged.
+const fromAddress = "a user's, from an address"
 
 // nowhere is a page that as many records are looked at for as for any, and that has none.
 const nowhere = "a namespace's, from an address that none has"
@@ -172,9 +176,13 @@ func pageRows(ctx context.Context, rounds int, small, large history.Store, few, 
 		if found == 0 && q.what != nowhere {
 			return rows, fmt.Errorf("%s page: there is nothing on it", q.what)
 		}
+		most, slope := figureAtMost(maxPageTime), ratioAtMost(maxPageSlope)
+		if q.what == fromAddress {
+			most, slope = nil, nil
+		}
 		rows = append(rows,
-			Row{What: q.what + " page, 95 of 100", Unit: nanoseconds, Figure: Figure(quantile(times[1], 0.95)), Bound: figureAtMost(maxPageTime)},
-			Row{What: q.what + " page, median", Unit: nanoseconds, Figure: Figure(median(times[1])), Floor: Figure(median(times[0])), Bound: ratioAtMost(maxPageSlope)})
+			Row{What: q.what + " page, 95 of 100", Unit: nanoseconds, Figure: Figure(quantile(times[1], 0.95)), Bound: most},
+			Row{What: q.what + " page, median", Unit: nanoseconds, Figure: Figure(median(times[1])), Floor: Figure(median(times[0])), Bound: slope})
 	}
 	rows[1].Note = fmt.Sprintf("%d records of %d users in a year; the floor is the same page among %d of %d", many.made, many.users, few.made, few.users)
 	return rows, nil

@@ -22,28 +22,32 @@ type merged struct {
 }
 
 // How a page's statement begins. An arm is read no further than the page needs. Unused arms have numbers that nothing
-// has.
+// has. The plus signs are against SQLite's planner: where a column is compared with a mere parameter, it plans the
+// statement anew whenever another value than before is bound that is 0 or 1, which takes longer than to read the page.
 const (
-	accountArm = "SELECT id, space, profile, teller, source FROM record INDEXED BY by_account WHERE account = ?%d AND kind = ?%d AND id >= ?1 AND id < ?2"
-	relayArm   = "SELECT id, space FROM record INDEXED BY by_relay WHERE relay = ?%d AND kind = ?%d AND id >= ?1 AND id < ?2"
-	noArm      = "SELECT id, space FROM record WHERE id >= ?1 AND id < ?2"
-	unused     = -1
+	accountArm = "SELECT id, space, account, kind, profile, teller, flags, expire, last_seen, ending, end_time, source, correlation, received, sent " +
+		"FROM record INDEXED BY by_account WHERE account = +?%d AND kind = +?%d AND id >= ?1 AND id < ?2"
+	relayArm = "SELECT id, space FROM record INDEXED BY by_relay WHERE relay = +?%d AND kind = +?%d AND id >= ?1 AND id < ?2"
+	noArm    = "SELECT id, space FROM record WHERE id >= ?1 AND id < ?2"
+	unused   = -1
+	unionAll = " UNION ALL "
 )
 
-// What else is read: of an account, only the records that match.
+// What else is read. Of an account, the record itself is not: the index has all of it.
 const (
-	recordJoin   = " CROSS JOIN record r ON r.id = s.id AND r.space = s.space"
-	accountJoins = " CROSS JOIN profile p ON p.id = s.profile CROSS JOIN teller t ON t.id = s.teller" + recordJoin + moreJoins
-	otherJoins   = recordJoin + joins
+	accountJoins = textJoins + " CROSS JOIN account a ON a.id = r.account CROSS JOIN relay e ON e.id = a.relay "
+	otherJoins   = " CROSS JOIN record r ON r.id = s.id AND r.space = s.space" + joins
 )
 
 // pageText finds ?4 of the ?3 newest records of arms, or all where that is negative, that match the words from ?5 on.
 func pageText(arm string, arms int) string {
-	joined, source := otherJoins, "r.source"
+	from := "(" + armsText(arm, arms, firstWord+len(wordColumns)) + ")"
 	if arm == accountArm {
-		joined, source = accountJoins, "s.source"
+		from += " r" + accountJoins
+	} else {
+		from += " s" + otherJoins
 	}
-	return selected + "(" + armsText(arm, arms, firstWord+len(wordColumns)) + ") s" + joined + "WHERE " + wordsText(source) + " LIMIT ?4 + 0"
+	return selected + from + "WHERE " + wordsText + " LIMIT ?4 + 0"
 }
 
 // countText counts the ?3 newest records of arms, and finds the oldest of them.
@@ -56,7 +60,7 @@ func armsText(arm string, arms, parameter int) string {
 	var b strings.Builder
 	for i := range arms {
 		if i > 0 {
-			b.WriteString(" UNION ALL ")
+			b.WriteString(unionAll)
 		}
 		fmt.Fprintf(&b, arm, parameter+2*i, parameter+2*i+1)
 	}
@@ -71,23 +75,20 @@ func armsText(arm string, arms, parameter int) string {
 // that arms are chosen by.
 var wordColumns = [...]string{
 	"e.namespace", "e.server", "a.user", "k.program", "k.result", "k.reason",
-	"p.user_name", "p.viewer", "p.slot", "p.mac", "p.digest", "p.destination", "t.listener", "source",
+	"p.user_name", "p.viewer", "p.slot", "p.mac", "p.digest", "p.destination", "t.listener", "r.source",
 }
 
 // firstWord is the first parameter of a page's statement that is a word.
 const firstWord = 5
 
 // wordsText leaves out what the words do not choose. No word chooses all.
-func wordsText(source string) string {
+var wordsText = func() string {
 	var all []string
 	for i, column := range wordColumns {
-		if column == "source" {
-			column = source
-		}
 		all = append(all, fmt.Sprintf("(?%d IS NULL OR %s = ?%d)", firstWord+i, column, firstWord+i))
 	}
 	return strings.Join(all, " AND ")
-}
+}()
 
 // words are those of the filter.
 func (p *pager) words() []any {
@@ -161,8 +162,8 @@ func armsPrepared(n int) int {
 // keptArms are as many as a user or a relay has kinds, most often.
 const keptArms = 32
 
-// keptLength is longer than the statements that are kept prepared, and shorter than one of more arms.
-var keptLength = len(pageText(accountArm, keptArms))
+// isKept says whether a statement stays prepared.
+func isKept(text string) bool { return strings.Count(text, unionAll) < keptArms }
 
 // reach is how far back so many records go, and how many there are.
 func (m *merged) reach(tx *reading, most int) (low []byte, n int, err error) {

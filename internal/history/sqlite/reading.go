@@ -34,7 +34,7 @@ func (m *month) read(ctx context.Context, f func(*reading) error) error {
 
 // query runs a statement, which stays prepared unless it is a large one.
 func (r *reading) query(text string, args []any) (*sql.Rows, error) {
-	if len(text) > keptLength {
+	if !isKept(text) {
 		return r.tx.QueryContext(context.Background(), text, args...)
 	}
 	stmt, err := r.of(text)

@@ -14,8 +14,8 @@ const schemaVersion = 1
 //   - teller: who answered.
 //   - profile: the rest of what does not differ from one attempt to the next from the same device. Its hash is of
 //     all its texts and its account's.
-//   - by_account: besides the order, it has all that a filter may ask of a user's records, for each of which another page
-//     of the file would be read otherwise.
+//   - by_account: besides the order, it has all of a user's records that is shown of them: they lie side by side in it,
+//     and each in a page of its own of the table.
 //   - usage: what an account's records come to, but for what pending holds.
 //   - pending: what Put has added to the usage since fold was last incremented, one row a Put. To update usage with
 //     each Put would take as long as to insert the records.
@@ -34,7 +34,8 @@ CREATE TABLE record (id BLOB NOT NULL, space INTEGER NOT NULL, relay INTEGER NOT
   expire INTEGER, open_until INTEGER, last_seen INTEGER, ending INTEGER NOT NULL, end_time INTEGER,
   source BLOB, correlation BLOB, received INTEGER NOT NULL, sent INTEGER NOT NULL,
   PRIMARY KEY (id, space)) WITHOUT ROWID;
-CREATE INDEX by_account ON record (account, kind, id, space, profile, teller, source);
+CREATE INDEX by_account ON record (account, kind, id, space, profile, teller, flags, expire, last_seen, ending, end_time,
+  source, correlation, received, sent);
 CREATE INDEX by_relay ON record (relay, kind, id);
 CREATE INDEX by_open ON record (open_until) WHERE open_until IS NOT NULL;
 CREATE TABLE usage (account INTEGER PRIMARY KEY, connected INTEGER NOT NULL, attempts INTEGER NOT NULL,
@@ -66,7 +67,7 @@ const insertRecord = `INSERT INTO record (id, space, relay, account, kind, profi
 
 const updateRecord = `UPDATE record SET relay = ?3, account = ?4, kind = ?5, profile = ?6, teller = ?7, flags = ?8,
   expire = ?9, open_until = ?10, last_seen = ?11, ending = ?12, end_time = ?13, source = ?14, correlation = ?15,
-  received = ?16, sent = ?17 WHERE id = ?1 AND space = ?2`
+  received = ?16, sent = ?17 WHERE id = ?1 AND space = +?2`
 
 // The columns of a record, and their tables: scan reads them. CROSS JOIN keeps the planner from beginning elsewhere.
 const (
@@ -74,8 +75,8 @@ const (
   p.user_name, p.viewer, p.slot, p.mac, p.digest, p.destination, p.source_viewer, t.listener, t.sidecar,
   r.flags, r.expire, r.last_seen, r.ending, r.end_time, r.source, r.correlation, r.received, r.sent FROM `
 	columns   = selected + "record r "
-	joins     = ` CROSS JOIN profile p ON p.id = r.profile CROSS JOIN teller t ON t.id = r.teller ` + moreJoins
-	moreJoins = ` CROSS JOIN relay e ON e.id = r.relay CROSS JOIN account a ON a.id = r.account CROSS JOIN kind k ON k.id = r.kind `
+	textJoins = ` CROSS JOIN profile p ON p.id = r.profile CROSS JOIN teller t ON t.id = r.teller CROSS JOIN kind k ON k.id = r.kind `
+	joins     = textJoins + ` CROSS JOIN account a ON a.id = r.account CROSS JOIN relay e ON e.id = r.relay `
 
 	selectOne  = columns + joins + `WHERE r.id = ?1 AND r.space = ?2`
 	selectSame = columns + joins + `WHERE r.id = ?1 AND r.space < ?2`
