@@ -3,6 +3,7 @@ package password
 import (
 	"errors"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,19 +58,16 @@ func TestHashingTakesShortTurns(t *testing.T) {
 			one.Set(core)
 		}
 	}
-	ready, stop := make(chan error), make(chan struct{})
+	var stop atomic.Bool
+	ready := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: its core is no other's
 		ready <- unix.SchedSetaffinity(0, &one)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
+		for wanted := true; wanted; { // a loop that does nothing else
+			wanted = !stop.Load()
 		}
 	}()
-	defer close(stop)
+	defer stop.Store(true)
 	if err := <-ready; err != nil {
 		t.Fatal(err)
 	}

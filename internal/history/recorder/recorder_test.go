@@ -57,7 +57,7 @@ func TestTroubleOfTheServer(t *testing.T) {
 		"takes nothing": status(400), "too large, always": status(413), "speaks another language": status(415),
 		"a page of a proxy": say("<html>"), "empty": say(""), "no count": say("{}"), "negative": say(`{"kept":-1,"dropped":101}`),
 		"too few": func(w http.ResponseWriter, _ *http.Request, records []history.Record) bool {
-			fmt.Fprintf(w, `{"kept":%d}`, len(records)-1)
+			_, _ = fmt.Fprintf(w, `{"kept":%d}`, len(records)-1)
 			return true
 		},
 		"refuses what is not there": say(`{"kept":99,"refused":[{"index":100}]}`),
