@@ -32,10 +32,10 @@ bash -euo pipefail -c "$LOAD \"\$0\"" "$out/peers.tar"
 
 status=0
 PATH=$out:$PATH TEGATA_E2E_LOAD=$LOAD TEGATA_E2E_RESTART_APISERVER=${RESTART_APISERVER:-} \
-  go test -count=1 -v -timeout=30m -run '^TestInPods$' ./hack/e2e | tee "$out/tests.log" || status=$?
+  go test -count=1 -v -timeout=30m -run '^TestInPods$' ./hack/e2e 2>&1 | tee "$out/tests.log" || status=$?
 # The cause may be thousands of lines above: what a test says that is neither a command nor what went well.
 [ $status = 0 ] || {
   printf '\nwhat failed (all of it is in bin/e2e/tests.log):\n'
-  grep -E -- '--- FAIL|_test\.go:[0-9]+: ([^$]|\$[^ ])' "$out/tests.log" | grep -vE 'none failed|: alert: ' | cut -c 1-400 | tail -n 40
+  grep -E -- '--- FAIL|^FAIL|^panic:|_test\.go:[0-9]+: ([^$]|\$[^ ])' "$out/tests.log" | grep -vE 'none failed|: alert: ' | cut -c 1-400 | tail -n 40 || true
 }
 exit $status

@@ -363,6 +363,20 @@ func TestChangesDuringTheHashCount(t *testing.T) {
 	}
 }
 
+// TestHashesArePaidFor: who has the hash replaced all the time, and the second check not made, guesses no more often.
+func TestHashesArePaidFor(t *testing.T) {
+	s := newStage(t)
+	another := otherHash(t)
+	s.during = func() { s.hash, another, s.busy = another, s.hash, password.ErrBusy }
+	for range 3 * s.policy.PerUser.Failures {
+		s.busy = nil
+		s.login(t, "owner", wrong, otherDevice, away)
+	}
+	if s.verified != s.policy.PerUser.Failures {
+		t.Errorf("%d hashes for %d guesses", s.verified, s.policy.PerUser.Failures)
+	}
+}
+
 func (s *stage) change(edit func(*decision.User)) {
 	changed := *s.accounts["owner"]
 	edit(&changed.User)

@@ -98,6 +98,7 @@ type login struct {
 	policy  *Policy
 	account *Account // nil when the name is unknown
 	hash    password.Hash
+	hashed  bool // the password was: that is paid for
 	device  decision.Device
 	// bindingID is the binding that the device is admitted by, empty for none.
 	bindingID string
@@ -132,7 +133,9 @@ func (s *Service) outcome(ctx context.Context, l *login) decision.Outcome {
 	}
 	passwordOK, err := s.verify(ctx, l)
 	if err != nil {
-		permit.refundAll()
+		if !l.hashed {
+			permit.refundAll()
+		}
 		return l.deny(decision.ServerUnavailable)
 	}
 	// Used up only now: nobody can use up more challenges than the passwords that are hashed for them.
@@ -179,7 +182,8 @@ func (s *Service) verify(ctx context.Context, l *login) (bool, error) {
 	ctx, cancel := context.WithDeadline(ctx, l.attempt.Arrival.Add(l.policy.Denial.ResponseTime*3/4))
 	defer cancel()
 	ok, err := s.verifyOnce(ctx, l)
-	if err == nil && s.lookUpAnew(l) {
+	l.hashed = err == nil
+	if l.hashed && s.lookUpAnew(l) {
 		return s.verifyOnce(ctx, l)
 	}
 	return ok, err

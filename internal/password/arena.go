@@ -13,6 +13,8 @@ import (
 type arena struct {
 	blocks  []block
 	cleanup runtime.Cleanup
+	// yield is called about every tenth of a millisecond by a hash that can; nil for none.
+	yield func()
 }
 
 // take returns n blocks of zeroes. The caller clears them when done.

@@ -24,7 +24,7 @@ const (
 	argon2idID = 2
 	argon2V13  = 0x13
 
-	// turnBlocks are so many as take a tenth of a millisecond, after which another thread may have the core.
+	// turnBlocks are so many as take a tenth of a millisecond.
 	turnBlocks = 128
 )
 
@@ -54,7 +54,7 @@ func argon2idKey(mem *arena, input, salt []byte, c argonCost, keyLen int) []byte
 	defer clear(blocks)
 
 	seedLanes(blocks, firstHash(input, salt, c, keyLen), int(perLane))
-	fill(blocks, c)
+	fill(blocks, c, mem.yield)
 
 	last := blocks[len(blocks)-1]
 	for end := int(perLane) - 1; end < len(blocks)-1; end += int(perLane) {
@@ -104,14 +104,14 @@ func seedLanes(blocks []block, h0 []byte, perLane int) {
 
 // fill passes over the memory, of which the first two blocks of each lane are there and the others are zero. Lanes
 // that could be filled at once are filled one after the other: a hash has one core.
-func fill(blocks []block, c argonCost) {
+func fill(blocks []block, c argonCost, yield func()) {
 	var pseudorandom addresses
 	for pass := range c.passes {
 		for slice := range uint32(syncPoints) {
 			for lane := range c.lanes {
 				independent := pass == 0 && slice < syncPoints/2 // of what was typed, against side channels
 				pseudorandom.start(pass, lane, slice, uint32(len(blocks)), c.passes)
-				fillSegment(blocks, c, pass, slice, lane, func(index, previous uint32) uint64 {
+				fillSegment(blocks, c, yield, pass, slice, lane, func(index, previous uint32) uint64 {
 					if independent {
 						return pseudorandom.at(index)
 					}
@@ -123,7 +123,7 @@ func fill(blocks []block, c argonCost) {
 }
 
 // fillSegment fills where a slice and a lane meet. It is told by random where to look back to.
-func fillSegment(blocks []block, c argonCost, pass, slice, lane uint32, random func(index, previous uint32) uint64) {
+func fillSegment(blocks []block, c argonCost, yield func(), pass, slice, lane uint32, random func(index, previous uint32) uint64) {
 	perLane := uint32(len(blocks)) / c.lanes
 	perSegment := perLane / syncPoints
 	first := uint32(0)
@@ -131,7 +131,7 @@ func fillSegment(blocks []block, c argonCost, pass, slice, lane uint32, random f
 		first = 2
 	}
 	for index := first; index < perSegment; index++ {
-		if index%turnBlocks == 0 {
+		if index%turnBlocks == 0 && yield != nil {
 			yield()
 		}
 		current := lane*perLane + slice*perSegment + index

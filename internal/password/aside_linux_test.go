@@ -1,9 +1,7 @@
 package password
 
 import (
-	"errors"
 	"runtime"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,7 +18,9 @@ func TestHashingGivesWay(t *testing.T) {
 	v := NewVerifier(Options{Slots: 1})
 	var thread, during int
 	var got time.Duration
-	v.match = func(scheme, []byte, *arena) bool {
+	var yields bool
+	v.match = func(_ scheme, _ []byte, mem *arena) bool {
+		yields = mem.yield != nil
 		thread, during, got = unix.Gettid(), nice(t), sliceOf(t)
 		return false
 	}
@@ -32,10 +32,13 @@ func TestHashingGivesWay(t *testing.T) {
 			t.Fatal(err)
 		}
 		if during != max(niceness, before) {
-			t.Errorf("a hash is computed at niceness %d, want %d", during, niceness)
+			t.Errorf("a hash is computed at niceness %d, want %d", during, max(niceness, before))
 		}
 		if got != wanted {
 			t.Errorf("a hash has a core for %s at a time, want %s", got, wanted)
+		}
+		if yields != (wanted == slice) {
+			t.Errorf("a hash yields: %t, with turns of %s", yields, wanted)
 		}
 		if thread == unix.Gettid() {
 			t.Error("a hash is computed on the thread of who waits for it")
@@ -43,52 +46,6 @@ func TestHashingGivesWay(t *testing.T) {
 	}
 	if after := nice(t); after != before {
 		t.Errorf("who had hashes computed is at niceness %d, was at %d", after, before)
-	}
-}
-
-// TestHashingTakesShortTurns: on a core that another thread wants all the time, the two change places again and again.
-// The system alone has them do so at its ticks, some milliseconds apart.
-func TestHashingTakesShortTurns(t *testing.T) {
-	var allowed, one unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
-		t.Fatal(err)
-	}
-	for core := 0; one.Count() == 0; core++ {
-		if allowed.IsSet(core) {
-			one.Set(core)
-		}
-	}
-	var stop atomic.Bool
-	ready := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: its core is no other's
-		ready <- unix.SchedSetaffinity(0, &one)
-		for wanted := true; wanted; { // a loop that does nothing else
-			wanted = !stop.Load()
-		}
-	}()
-	defer stop.Store(true)
-	if err := <-ready; err != nil {
-		t.Fatal(err)
-	}
-
-	v := NewVerifier(Options{Slots: 1})
-	match := v.match
-	var before, after unix.Rusage
-	var failed error
-	v.match = func(s scheme, input []byte, mem *arena) bool {
-		failed = errors.Join(unix.SchedSetaffinity(0, &one), unix.Getrusage(unix.RUSAGE_THREAD, &before))
-		defer func() { failed = errors.Join(failed, unix.Getrusage(unix.RUSAGE_THREAD, &after)) }()
-		return match(s, input, mem)
-	}
-	if _, err := v.Verify(t.Context(), Hash{}, []byte("some password"), Ordinary); errors.Join(err, failed) != nil {
-		t.Fatal(err, failed)
-	}
-	turns := after.Nivcsw - before.Nivcsw
-	t.Logf("the core was left to another %d times", turns)
-	// It may go on while its share is not used up.
-	if parts := int64(defaultCost.memory * defaultCost.passes / turnBlocks); turns < parts/8 {
-		t.Errorf("a hash has left its core to another %d times, want that after many of its %d parts", turns, parts)
 	}
 }
 

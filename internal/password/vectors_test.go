@@ -144,3 +144,13 @@ func TestArgon2idLeavesNothingBehind(t *testing.T) {
 		}
 	}
 }
+
+// TestArgon2idYields: whoever waits for the core waits for no more than so many blocks.
+func TestArgon2idYields(t *testing.T) {
+	yields := 0
+	mem := &arena{yield: func() { yields++ }}
+	argon2idKey(mem, []byte(horse), []byte("saltsalt"), defaultCost, 32)
+	if want := int(defaultCost.memory*defaultCost.passes/turnBlocks) - 1; yields < want { // it begins behind two blocks
+		t.Errorf("it yields %d times, want %d", yields, want)
+	}
+}

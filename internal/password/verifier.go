@@ -88,7 +88,10 @@ func (v *Verifier) compute(algorithm Algorithm, f func(*arena)) {
 	mem := v.arenas.get()
 	defer v.arenas.put(mem)
 	defer v.metrics.computes(algorithm, time.Now())()
-	aside(func() { f(mem) })
+	aside(func(yield func()) {
+		mem.yield = yield
+		f(mem)
+	})
 }
 
 // Hash makes a hash of a new password with the default parameters and a fresh salt, as New does, in one

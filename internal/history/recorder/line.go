@@ -124,6 +124,7 @@ func (l *line) settle(now time.Time) (found spool.Recovered, err error) {
 			return found, l.failed
 		}
 		l.forget(len(records))
+		l.publish() // there is room from now on, not only once all are written
 		l.unsynced.Store(true)
 	}
 	return found, nil
