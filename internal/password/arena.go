@@ -13,7 +13,7 @@ import (
 type arena struct {
 	blocks  []block
 	cleanup runtime.Cleanup
-	// yield is called about every tenth of a millisecond by a hash that can; nil for none.
+	// yield is called every 50 µs or so by a hash that can; nil for none.
 	yield func()
 }
 

@@ -24,8 +24,8 @@ const (
 	argon2idID = 2
 	argon2V13  = 0x13
 
-	// turnBlocks are so many as take a tenth of a millisecond.
-	turnBlocks = 128
+	// turnBlocks are so many as take 50 µs.
+	turnBlocks = 64
 )
 
 // block is one KiB of argon2's memory, of the same layout as the library's.
