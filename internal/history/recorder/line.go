@@ -124,7 +124,6 @@ func (l *line) settle(now time.Time) (found spool.Recovered, err error) {
 			return found, l.failed
 		}
 		l.forget(len(records))
-		l.publish() // there is room from now on, not only once all are written
 		l.unsynced.Store(true)
 	}
 	return found, nil
@@ -138,6 +137,9 @@ func (l *line) forget(count int) {
 	if len(l.memory) == 0 {
 		l.memory = nil
 	}
+	l.counting.Lock()
+	l.held = len(l.memory)
+	l.counting.Unlock()
 }
 
 // batch are records on their way.
@@ -201,9 +203,6 @@ func (l *line) publish() {
 	if stats.Records == 0 && len(l.memory) > 0 {
 		stats.Oldest = l.memory[0].since
 	}
-	l.counting.Lock()
-	l.held = len(l.memory)
-	l.counting.Unlock()
 	l.onDisk.Store(int64(stats.Records))
 	l.bytes.Store(stats.Bytes)
 	oldest := int64(0)

@@ -65,6 +65,7 @@ const insertRecord = `INSERT INTO record (id, space, relay, account, kind, profi
   last_seen, ending, end_time, source, correlation, received, sent)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 
+// The plus sign is there for the reason that accountArm has some.
 const updateRecord = `UPDATE record SET relay = ?3, account = ?4, kind = ?5, profile = ?6, teller = ?7, flags = ?8,
   expire = ?9, open_until = ?10, last_seen = ?11, ending = ?12, end_time = ?13, source = ?14, correlation = ?15,
   received = ?16, sent = ?17 WHERE id = ?1 AND space = +?2`
