@@ -22,9 +22,7 @@ trap warn EXIT
 read -r -a packages <<<"${PKG:-./...}"
 [ "${packages[*]}" != ./... ] || packages=(./internal/acceptance ./...) # what takes longest begins first
 export CGO_ENABLED=$([ -n "$race" ] && echo 1 || echo 0)
-# Never from Go's test cache: that knows nothing of the API server. The limit of time is for one package.
-# Tests wait for servers a third of the time: where there are two cores, three packages are tested at a time.
-[ "$(getconf _NPROCESSORS_ONLN)" != 2 ] || set -- -p=3 "$@"
+# Never from Go's test cache: that knows nothing of the API server. The limit is for one package.
 go test $race -count=1 -timeout=30m "$@" "${packages[@]}"
 # What makes releases is a module of its own, which ./... does not reach. It has no goroutines.
-[ "${packages[*]: -1}" != ./... ] || (cd hack/release && CGO_ENABLED=0 go test -count=1 -timeout=30m "$@" ./...)
+[ "${PKG:-./...}" != ./... ] || (cd hack/release && CGO_ENABLED=0 go test -count=1 -timeout=30m "$@" ./...)
